@@ -1,0 +1,110 @@
+"""Square crops around a target, sampled with sub-pixel precision.
+
+One affine map serves both directions: what ``sample`` reads at crop pixel (u, v) lies at
+``centre + (u - S / 2) * side / S`` in the image, and ``to_image`` maps boxes back by the same formula.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from stif_core.geometry import FloatArray
+
+CONTEXT = 4.0  # side of a crop in units of sqrt(w h) of the target
+
+
+@dataclass(frozen=True)
+class SearchWindow:
+    """A square of the image that becomes a crop of ``size`` x ``size`` pixels.
+
+    Attributes:
+        x, y: Centre in image coordinates.
+        side: Side in image pixels.
+        size: Side of the crop in pixels.
+    """
+
+    x: float
+    y: float
+    side: float
+    size: int
+
+    @classmethod
+    def around(cls, box: ArrayLike, size: int, context: float = CONTEXT) -> "SearchWindow":
+        """The window with the centre of an xywh box, ``context * sqrt(w h)`` wide."""
+        x, y, w, h = np.asarray(box, dtype=np.float64)
+        return cls(float(x + w / 2), float(y + h / 2), float(context * np.sqrt(w * h)), size)
+
+    @property
+    def scale(self) -> float:
+        """Crop pixels per image pixel."""
+        return self.size / self.side
+
+    def to_crop(self, box: ArrayLike) -> FloatArray:
+        """xywh boxes (..., 4) of the image -> xywh in crop pixels."""
+        box = np.array(box, dtype=np.float64)
+        box[..., :2] = (box[..., :2] - (self.x, self.y)) * self.scale + self.size / 2
+        box[..., 2:] *= self.scale
+        return box
+
+    def to_image(self, box: ArrayLike) -> FloatArray:
+        """xywh boxes (..., 4) in crop pixels -> xywh in the image."""
+        box = np.array(box, dtype=np.float64)
+        box[..., :2] = (box[..., :2] - self.size / 2) / self.scale + (self.x, self.y)
+        box[..., 2:] /= self.scale
+        return box
+
+    def sample(self, image: NDArray[np.uint8], canvas: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Draws the window's part of ``image`` (H, W, 3) over ``canvas`` (size, size, 3), and returns the canvas.
+
+        What lies outside the image keeps the canvas's content.
+        """
+        source, left, top, shrink = self._shrunk(image)
+        scale = self.scale * shrink
+        # warpAffine counts pixel centres as integers, we count edges: half a pixel on both sides.
+        shift_x = self.size / 2 - 0.5 - scale * ((self.x - left) / shrink - 0.5)
+        shift_y = self.size / 2 - 0.5 - scale * ((self.y - top) / shrink - 0.5)
+        matrix = np.array([[scale, 0, shift_x], [0, scale, shift_y]])
+        return cv2.warpAffine(
+            source,
+            matrix,
+            (self.size, self.size),
+            dst=canvas,
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_TRANSPARENT,
+        )
+
+    def _shrunk(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int, int, int]:
+        """The part of the image that is needed, its offset, and the whole factor by which it was shrunk.
+
+        A window much larger than the crop is averaged over blocks first: bilinear sampling alone would alias.
+        """
+        shrink = max(1, int(self.side / self.size))
+        if shrink == 1:
+            return image, 0, 0, 1
+        height, width = image.shape[:2]
+        margin = self.side / 2 + 2 * shrink
+        left, top = max(0, int(self.x - margin)), max(0, int(self.y - margin))
+        right, bottom = min(width, int(self.x + margin)), min(height, int(self.y + margin))
+        columns, rows = (right - left) // shrink, (bottom - top) // shrink
+        if columns < 1 or rows < 1:
+            return image, 0, 0, 1
+        part = image[top : top + rows * shrink, left : left + columns * shrink]
+        return cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), left, top, shrink
+
+
+def plain_canvas(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """A canvas in the mean colour of the image, for what a crop shows beyond the border."""
+    colour = image[::16, ::16].mean(axis=(0, 1))
+    return np.full((size, size, 3), colour.round(), dtype=np.uint8)
+
+
+def foreground_map(box: ArrayLike, size: int) -> NDArray[np.uint8]:
+    """1 inside the xywh box in crop pixels, else 0; (size, size)."""
+    x, y, w, h = np.asarray(box, dtype=np.float64)
+    left, top = np.clip(np.round([x, y]), 0, size - 1).astype(int)
+    right, bottom = np.clip(np.round([x + w, y + h]), (left + 1, top + 1), size).astype(int)
+    foreground = np.zeros((size, size), dtype=np.uint8)
+    foreground[top:bottom, left:right] = 1
+    return foreground

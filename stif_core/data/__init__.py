@@ -1,0 +1,1 @@
+"""Training data: readers, samples, augmentation."""

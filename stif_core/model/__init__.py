@@ -1,0 +1,1 @@
+"""The STIF network. Only ``config`` may be imported without PyTorch."""

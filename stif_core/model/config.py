@@ -1,0 +1,77 @@
+"""Configuration of a STIF network; readable without PyTorch.
+
+Where the paper is silent a field says so; the values of ``googlenet.json`` and ``nano.json`` are the two variants.
+"""
+
+import difflib
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class StifConfig:
+    """Everything that fixes the shape and the arithmetic of a network."""
+
+    trunk: Literal["googlenet", "mobilenet_v3_small"]
+    crop_size: int  # S, side of every crop in pixels
+    channels: int  # C, width of the memory and query features
+    tower_depth: int  # 3x3 convolutions in each tower of the head
+    tower_channels: int
+    memory_frames: int = 3  # T
+    ste: bool = True  # temporal and spatial enhancement of the memory
+    query_sde: bool = True  # spatial enhancement of the query
+    interaction: bool = True  # attention both ways with gates; False: STMTrack's memory read-out
+    tde: Literal["dot", "cosine"] = "dot"  # similarity to the initial frame; "dot" is the paper's
+    sde_gain: float = 1.0  # 2: the enhancement starts as the identity; the paper has 1
+    memory_residual: bool = False  # G(M') + M' in the memory half (our reading; nano)
+    query_residual: bool = True  # F_q + G(Q') in the query half (our reading)
+    offset_bias: float = 0.0  # start of b in exp(s o + b) * stride
+    score: Literal["product", "geometric_mean"] = "product"  # of class and centreness
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "StifConfig":
+        """Checks the keys and builds the configuration.
+
+        Raises:
+            ValueError: A key is unknown or a required one is missing.
+        """
+        known = {field.name for field in fields(cls)}
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(sorted(known))}"
+                raise ValueError(f"unknown key '{key}' in the model configuration{hint}")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"incomplete model configuration: {error}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+GOOGLENET = StifConfig(
+    trunk="googlenet", crop_size=289, channels=512, tower_depth=7, tower_channels=256, query_residual=False
+)
+
+NANO = StifConfig(
+    trunk="mobilenet_v3_small",
+    crop_size=256,
+    channels=96,
+    tower_depth=2,
+    tower_channels=96,
+    tde="cosine",
+    sde_gain=2.0,
+    memory_residual=True,
+    offset_bias=0.6931471805599453,  # log 2: offsets start at two cells, half the side of a target
+    score="geometric_mean",
+)
+
+VARIANTS = {"googlenet": GOOGLENET, "nano": NANO}
+
+
+def read_config(path: Path) -> StifConfig:
+    """The ``model`` section of a weights' JSON file."""
+    return StifConfig.from_dict(json.loads(path.read_text())["model"])

@@ -1,0 +1,127 @@
+"""The STIF network: memory frames and a query frame in, scores and boxes out."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from stif_core.model.config import StifConfig
+from stif_core.model.enhancement import SpatialEnhancement, temporal_enhancement
+from stif_core.model.fusion import InteractiveFusion, memory_readout
+from stif_core.model.googlenet import ConvUnit, GoogLeNetBranches
+from stif_core.model.head import Head, HeadOutput
+from stif_core.model.mobilenet import MobileNetBranches
+
+TRUNKS = {"googlenet": GoogLeNetBranches, "mobilenet_v3_small": MobileNetBranches}
+
+
+class ShortcutNeck(nn.Module):
+    """1x1 and 3x3 convolutions with a 1x1 shortcut, for a trunk that was not trained along."""
+
+    def __init__(self, inputs: int, channels: int) -> None:
+        super().__init__()
+        self.reduce = ConvUnit(inputs, channels, 1)
+        self.mix = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        self.shortcut = nn.Sequential(nn.Conv2d(inputs, channels, 1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(self.reduce(x)) + self.shortcut(x)
+
+
+class Stif(nn.Module):
+    """Spatio-temporal interactive fusion tracker (doi 10.3389/fphy.2023.1269638).
+
+    ``memorize`` and ``track`` are the two functions that every runtime executes; ``forward`` joins them for training.
+    """
+
+    def __init__(self, config: StifConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.branches = TRUNKS[config.trunk]()
+        if config.trunk == "googlenet":
+            self.memory_neck: nn.Module = nn.Conv2d(self.branches.channels, config.channels, 3, padding=1)
+            self.query_neck: nn.Module = nn.Conv2d(self.branches.channels, config.channels, 3, padding=1)
+        else:
+            self.memory_neck = self.query_neck = ShortcutNeck(self.branches.channels, config.channels)
+        self.memory_sde = SpatialEnhancement(config.sde_gain) if config.ste else None
+        self.query_sde = SpatialEnhancement(config.sde_gain) if config.query_sde else None
+        self.fusion = InteractiveFusion(config) if config.interaction else None
+        self.head = Head(config, self.cells, self.branches.stride, self.branches.grid_origin)
+
+    @property
+    def cells(self) -> int:
+        """n, the cells of the score map along a side."""
+        if self.config.trunk == "googlenet":
+            return (self.config.crop_size - 25) // 8 - 8  # unpadded, then four cells cut off on each side
+        return self.config.crop_size // self.branches.stride
+
+    def memory_feature(self, image: Tensor, foreground: Tensor) -> Tensor:
+        """Feature of one memory frame: ``image`` (B, 3, S, S) BGR 0 to 255, ``foreground`` (B, 1, S, S) 0 or 1."""
+        return self.memory_neck(self.branches.memory(image, foreground))
+
+    def query_feature(self, image: Tensor) -> Tensor:
+        """Feature of a query frame (B, C, n, n), before its enhancement."""
+        return self.query_neck(self.branches.query(image))
+
+    def match(self, memory: Tensor, query: Tensor) -> HeadOutput:
+        """Enhances and fuses memory features (B, T, C, n, n) with a query feature (B, C, n, n)."""
+        if self.query_sde is not None:
+            query = self.query_sde(query)
+        if self.memory_sde is not None:
+            memory = self.memory_sde(temporal_enhancement(memory, self.config.tde == "cosine"))[:, None]
+        if self.fusion is None:
+            return self.head(memory_readout(memory, query))
+        return self.head(self.fusion(memory.mean(dim=1), query))
+
+    def forward(self, memory_image: Tensor, foreground: Tensor, query_image: Tensor) -> HeadOutput:
+        """Training form.
+
+        Args:
+            memory_image: (B, T, 3, S, S), BGR 0 to 255; index 0 along T is the initial frame.
+            foreground: (B, T, 1, S, S), 1 inside the target's box.
+            query_image: (B, 3, S, S).
+        """
+        batch, frames = memory_image.shape[:2]
+        memory = self.memory_feature(memory_image.flatten(0, 1), foreground.flatten(0, 1))
+        return self.match(memory.unflatten(0, (batch, frames)), self.query_feature(query_image))
+
+    def memorize(self, image: Tensor, foreground: Tensor) -> Tensor:
+        """Runtime form of ``memory_feature``; ``image`` and ``foreground`` are uint8."""
+        return self.memory_feature(image.float(), foreground.float())
+
+    def track(self, image: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Runtime form.
+
+        Args:
+            image: Query crops, (B, 3, S, S) uint8 BGR.
+            memory: (B, T, C, n, n), from ``memorize``.
+
+        Returns:
+            Scores (B, N), 0 to 1, and boxes (B, N, 4), xyxy in crop pixels.
+        """
+        output = self.match(memory, self.query_feature(image.float()))
+        score = output.class_logits.sigmoid() * output.centreness_logits.sigmoid()
+        if self.config.score == "geometric_mean":
+            score = score.sqrt()
+        return score, output.boxes
+
+
+def load_weights(config: StifConfig, path: Path) -> Stif:
+    """A network in evaluation mode with the weights of a safetensors file; every name and shape must agree."""
+    model = Stif(config)
+    model.load_state_dict(load_file(path), strict=True)
+    return model.eval()
+
+
+def parameter_count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def multiply_accumulates(function, *args: Tensor) -> int:
+    """Multiply-accumulates of one call, counted by PyTorch (convolutions and matrix products)."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        function(*args)
+    return counter.get_total_flops() // 2

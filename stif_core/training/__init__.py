@@ -1,0 +1,1 @@
+"""Training of STIF networks; needs the extra ``[train]``."""
