@@ -39,11 +39,11 @@ class Stif(nn.Module):
         super().__init__()
         self.config = config
         self.branches = TRUNKS[config.trunk]()
-        if config.trunk == "googlenet":
-            self.memory_neck: nn.Module = nn.Conv2d(self.branches.channels, config.channels, 3, padding=1)
-            self.query_neck: nn.Module = nn.Conv2d(self.branches.channels, config.channels, 3, padding=1)
+        inputs, channels = self.branches.channels, config.channels
+        if config.trunk == "googlenet":  # one neck for each branch, the memory's first
+            self.necks = nn.ModuleList([nn.Conv2d(inputs, channels, 3, padding=1) for _ in range(2)])
         else:
-            self.memory_neck = self.query_neck = ShortcutNeck(self.branches.channels, config.channels)
+            self.necks = nn.ModuleList([ShortcutNeck(inputs, channels)])
         self.memory_sde = SpatialEnhancement(config.sde_gain) if config.ste else None
         self.query_sde = SpatialEnhancement(config.sde_gain) if config.query_sde else None
         self.fusion = InteractiveFusion(config) if config.interaction else None
@@ -58,11 +58,11 @@ class Stif(nn.Module):
 
     def memory_feature(self, image: Tensor, foreground: Tensor) -> Tensor:
         """Feature of one memory frame: ``image`` (B, 3, S, S) BGR 0 to 255, ``foreground`` (B, 1, S, S) 0 or 1."""
-        return self.memory_neck(self.branches.memory(image, foreground))
+        return self.necks[0](self.branches.memory(image, foreground))
 
     def query_feature(self, image: Tensor) -> Tensor:
         """Feature of a query frame (B, C, n, n), before its enhancement."""
-        return self.query_neck(self.branches.query(image))
+        return self.necks[-1](self.branches.query(image))
 
     def match(self, memory: Tensor, query: Tensor) -> HeadOutput:
         """Enhances and fuses memory features (B, T, C, n, n) with a query feature (B, C, n, n)."""

@@ -1,0 +1,1 @@
+"""Measuring trackers: sequences, metrics, peers, rendered clips."""

@@ -1,0 +1,173 @@
+"""The online tracker: one target through a stream of images."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from stif_core.crops import SearchWindow, foreground_map, plain_canvas
+from stif_core.geometry import FloatArray, centre, check_target_box, clip_box, xyxy_to_xywh
+from stif_core.runtime.backend import Backend, load_backend
+from stif_core.tracking.memory import MemoryBank, MemoryFrame
+from stif_core.tracking.postprocess import Peak, best_cell
+from stif_core.tracking.settings import TrackerSettings
+from stif_core.weights import DEFAULT_MODEL, find_model
+
+SMALLEST_BOX = 2.0  # pixels; a box never shrinks below it
+SAME_ASPECT = 0.02  # relative change of the image's aspect ratio up to which a new resolution is a mere scaling
+
+
+class TrackState(IntEnum):
+    """Values as in ``stif_ros/msg/Track.msg``; a tracker without a target (IDLE, 0) gives no result."""
+
+    TRACKING = 1
+    UNCERTAIN = 2
+    LOST = 3
+
+
+@dataclass(frozen=True)
+class TrackResult:
+    """What is known of the target in one image.
+
+    Attributes:
+        box: xywh in image pixels; while LOST where the target was last.
+        score: 0 to 1, of the best candidate in this image.
+        state: Whether to believe it.
+    """
+
+    box: FloatArray
+    score: float
+    state: TrackState
+
+
+class Tracker:
+    """Follows one target. Images are (H, W, 3) uint8 BGR, boxes xywh in pixels."""
+
+    def __init__(self, backend: Backend, settings: TrackerSettings | None = None) -> None:
+        self.backend = backend
+        self.settings = settings or TrackerSettings()
+        self._bank: MemoryBank | None = None
+
+    @classmethod
+    def load(cls, model: str = DEFAULT_MODEL, backend: str = "auto", threads: int = 0) -> "Tracker":
+        """A tracker with a shipped model, or one given by the path of its JSON file.
+
+        Raises:
+            ValueError: The model or the backend is not there; says what to do.
+        """
+        files = find_model(model)
+        settings = TrackerSettings.from_dict(files.description().get("tracking", {}))
+        return cls(load_backend(files, backend, threads), settings)
+
+    def init(self, image: NDArray[np.uint8], box: ArrayLike) -> None:
+        """Takes a new target, and forgets the one before.
+
+        Raises:
+            ValueError: The image is not (H, W, 3) uint8, or the box has no area or lies outside.
+        """
+        height, width = _check_image(image)
+        self._box = clip_box(check_target_box(box, width, height), width, height, SMALLEST_BOX)
+        self._image_size = (width, height)
+        self._index = 0
+        self._state = TrackState.TRACKING
+        self._unseen = 0  # frames in a row below TRACKING
+        self._confirmed = 0  # frames in a row in which a LOST target was seen again
+        self._candidate = self._box  # where it was seen then
+        self._search = 1.0  # growth of the search area
+        self._bank = MemoryBank(self._memorize(image), self.settings.memory_capacity)
+
+    def track(self, image: NDArray[np.uint8]) -> TrackResult:
+        """Finds the target in the next image.
+
+        Raises:
+            RuntimeError: ``init`` was not called.
+            ValueError: The image is not (H, W, 3) uint8.
+        """
+        if self._bank is None:
+            raise RuntimeError("the tracker has no target: call init(image, box) first")
+        height, width = _check_image(image)
+        self._index += 1
+        if (width, height) != self._image_size:
+            self._follow_resolution(width, height)
+        anchor = self._candidate if self._confirmed else self._box
+        window = SearchWindow.around(anchor, self.backend.config.crop_size)
+        window = SearchWindow(window.x, window.y, window.side * self._search, window.size)
+        peak = self._find(image, window, anchor)
+        box = self._smoothed(peak, window, anchor)
+        box = clip_box(box, width, height, SMALLEST_BOX)
+        self._update_state(peak.score, box)
+        if self._state == TrackState.TRACKING:
+            self._remember(image, peak.score)
+        return TrackResult(self._box.copy(), peak.score, self._state)
+
+    def _find(self, image: NDArray[np.uint8], window: SearchWindow, anchor: FloatArray) -> Peak:
+        assert self._bank is not None
+        crop = window.sample(image, plain_canvas(image, window.size))
+        memory = self._bank.select(self.backend.config.memory_frames)
+        score, boxes = self.backend.track(_channels_first(crop), memory)
+        return best_cell(score[0], boxes[0], anchor[2:] * window.scale, window.size, self.settings)
+
+    def _smoothed(self, peak: Peak, window: SearchWindow, anchor: FloatArray) -> FloatArray:
+        """The peak's box in the image, its size blended with the one before; the position is not smoothed."""
+        found = window.to_image(xyxy_to_xywh(peak.box_xyxy))
+        rate = peak.penalty * peak.score * self.settings.size_rate
+        size = (1 - rate) * anchor[2:] + rate * found[2:]
+        return np.concatenate([centre(found) - size / 2, size])
+
+    def _update_state(self, score: float, box: FloatArray) -> None:
+        """TRACKING -> UNCERTAIN at a low score; LOST when that lasts; back only when the target is seen again."""
+        settings = self.settings
+        if self._state == TrackState.LOST:
+            self._confirmed = self._confirmed + 1 if score >= settings.tracking_score else 0
+            self._candidate = box
+            if self._confirmed < settings.confirm_frames:
+                self._search = min(self._search * settings.search_growth, settings.largest_search)
+                return
+            self._state = TrackState.TRACKING
+        elif self._state == TrackState.UNCERTAIN and score >= settings.tracking_score:
+            self._state = TrackState.TRACKING
+        elif self._state == TrackState.TRACKING and score < settings.uncertain_score:
+            self._state = TrackState.UNCERTAIN
+        self._box = box
+        self._unseen = 0 if self._state == TrackState.TRACKING else self._unseen + 1
+        if self._unseen >= settings.lost_after:
+            self._state = TrackState.LOST
+        if self._state == TrackState.TRACKING:
+            self._confirmed, self._search = 0, 1.0
+
+    def _remember(self, image: NDArray[np.uint8], score: float) -> None:
+        assert self._bank is not None
+        due = self._index - self._bank.newest >= self.settings.memory_interval
+        if due and score >= self.settings.memory_score:
+            self._bank.add(MemoryFrame(self._index, self._memorize(image)))
+
+    def _memorize(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        window = SearchWindow.around(self._box, self.backend.config.crop_size)
+        crop = window.sample(image, plain_canvas(image, window.size))
+        foreground = foreground_map(window.to_crop(self._box), window.size)
+        return self.backend.memorize(_channels_first(crop), foreground[None, None])
+
+    def _follow_resolution(self, width: int, height: int) -> None:
+        """Same aspect ratio: the box scales along. Another one: the target is LOST, searched around the middle."""
+        old_width, old_height = self._image_size
+        factor = np.array([width / old_width, height / old_height])
+        self._image_size = (width, height)
+        self._box = self._box * np.tile(factor, 2)
+        self._candidate = self._candidate * np.tile(factor, 2)
+        if abs(factor[0] / factor[1] - 1) > SAME_ASPECT:
+            size = self._box[2:] / factor * np.sqrt(factor.prod())
+            self._box = np.concatenate([np.array([width, height]) / 2 - size / 2, size])
+            self._state, self._confirmed = TrackState.LOST, 0
+            self._search = self.settings.largest_search
+
+
+def _check_image(image: NDArray[np.uint8]) -> tuple[int, int]:
+    """Height and width of a valid image."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ValueError(f"expected an image (H, W, 3) of uint8 in BGR order, got {image.shape} of {image.dtype}")
+    return image.shape[0], image.shape[1]
+
+
+def _channels_first(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(crop.transpose(2, 0, 1))[None]
