@@ -65,8 +65,8 @@ def track(
     threads: Threads = 0,
 ) -> None:
     """Follows a target: one line x,y,w,h,score,state for every image after the first."""
-    from stif_core.evaluation.drawing import VideoFile, draw_track
-    from stif_core.evaluation.source import open_source
+    from stif_core.io.drawing import VideoFile, draw_track
+    from stif_core.io.source import open_source
     from stif_core.tracking import Tracker
 
     with user_errors():

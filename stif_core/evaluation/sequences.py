@@ -10,47 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stif_core.geometry import FloatArray
-
-IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+from stif_core.io.source import image_files, read_frame
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """Images in order, and the true boxes (N, 4) xywh; NaN where the target is absent."""
+    """Images in order with the true boxes.
+
+    Attributes:
+        name: Name of the sequence.
+        images: Files of the frames.
+        truth: Boxes xywh, (N, 4); NaN where the target is absent.
+        canvas: (width, height) that smaller images are extended to, to the right and below.
+    """
 
     name: str
     images: list[Path]
     truth: FloatArray
+    canvas: tuple[int, int] | None = None
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """Decodes the images one by one; see ``read_frame`` for errors."""
-        return (read_frame(path) for path in self.images)
-
-
-def read_frame(path: Path) -> NDArray[np.uint8]:
-    """An image as BGR, (H, W, 3). Raises ValueError naming the file when it cannot be decoded."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f"cannot read the image {path}")
-    return image
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The images in a folder, in the order of the numbers in their names.
-
-    Raises:
-        ValueError: There is no such folder, or no image in it.
-    """
-    if not folder.is_dir():
-        raise ValueError(f"no folder {folder}")
-
-    def order(path: Path) -> list[tuple[int, str]]:
-        return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
-
-    images = sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS), key=order)
-    if not images:
-        raise ValueError(f"no images in {folder}")
-    return images
+        """Decodes the images one by one; an image that cannot be decoded raises ValueError."""
+        for path in self.images:
+            image = read_frame(path)
+            if self.canvas is not None:
+                right, bottom = self.canvas[0] - image.shape[1], self.canvas[1] - image.shape[0]
+                image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+            yield image
 
 
 def read_boxes(path: Path) -> FloatArray:

@@ -31,7 +31,7 @@ class TrackResult:
     """What is known of the target in one image.
 
     Attributes:
-        box: xywh in image pixels; while LOST where the target was last.
+        box: xywh in image pixels; while LOST where the target was last, NaN if nothing is known of that.
         score: 0 to 1, of the best candidate in this image.
         state: Whether to believe it.
     """
@@ -60,8 +60,8 @@ class Tracker:
         settings = TrackerSettings.from_dict(files.description().get("tracking", {}))
         return cls(load_backend(files, backend, threads), settings)
 
-    def init(self, image: NDArray[np.uint8], box: ArrayLike) -> None:
-        """Takes a new target, and forgets the one before.
+    def init(self, image: NDArray[np.uint8], box: ArrayLike) -> TrackResult:
+        """Takes a new target, and forgets the one before; returns the box as it was given, with score 1.
 
         Raises:
             ValueError: The image is not (H, W, 3) uint8, or the box has no area or lies outside.
@@ -75,7 +75,9 @@ class Tracker:
         self._confirmed = 0  # frames in a row in which a LOST target was seen again
         self._candidate = self._box  # where it was seen then
         self._search = 1.0  # growth of the search area
+        self._misplaced = False  # the box says nothing about where the target was
         self._bank = MemoryBank(self._memorize(image), self.settings.memory_capacity)
+        return TrackResult(self._box.copy(), 1.0, self._state)
 
     def track(self, image: NDArray[np.uint8]) -> TrackResult:
         """Finds the target in the next image.
@@ -99,7 +101,8 @@ class Tracker:
         self._update_state(peak.score, box)
         if self._state == TrackState.TRACKING:
             self._remember(image, peak.score)
-        return TrackResult(self._box.copy(), peak.score, self._state)
+        box = np.full(4, np.nan) if self._misplaced else self._box.copy()
+        return TrackResult(box, peak.score, self._state)
 
     def _find(self, image: NDArray[np.uint8], window: SearchWindow, anchor: FloatArray) -> Peak:
         assert self._bank is not None
@@ -134,7 +137,7 @@ class Tracker:
         if self._unseen >= settings.lost_after:
             self._state = TrackState.LOST
         if self._state == TrackState.TRACKING:
-            self._confirmed, self._search = 0, 1.0
+            self._confirmed, self._search, self._misplaced = 0, 1.0, False
 
     def _remember(self, image: NDArray[np.uint8], score: float) -> None:
         assert self._bank is not None
@@ -158,7 +161,7 @@ class Tracker:
         if abs(factor[0] / factor[1] - 1) > SAME_ASPECT:
             size = self._box[2:] / factor * np.sqrt(factor.prod())
             self._box = np.concatenate([np.array([width, height]) / 2 - size / 2, size])
-            self._state, self._confirmed = TrackState.LOST, 0
+            self._state, self._confirmed, self._misplaced = TrackState.LOST, 0, True
             self._search = self.settings.largest_search
 
 

@@ -1,5 +1,6 @@
 """Images from a folder, a video file or a camera, one by one."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,34 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stif_core.evaluation.sequences import image_files, read_frame
-
 DEFAULT_FPS = 30.0  # where the source does not say
+IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+
+
+def read_frame(path: Path) -> NDArray[np.uint8]:
+    """An image as BGR, (H, W, 3). Raises ValueError naming the file when it cannot be decoded."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"cannot read the image {path}")
+    return image
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images in a folder, in the order of the numbers in their names.
+
+    Raises:
+        ValueError: There is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"no folder {folder}")
+
+    def order(path: Path) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+    images = sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS), key=order)
+    if not images:
+        raise ValueError(f"no images in {folder}")
+    return images
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""``make demo``: the node tracks a clip that another process plays over DDS."""

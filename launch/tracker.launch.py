@@ -1,0 +1,88 @@
+"""Starts the tracker node and, with autostart:=true, configures and activates it."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
+from launch.events import matches_action
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import LifecycleNode
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from launch_ros.substitutions import FindPackageShare
+from lifecycle_msgs.msg import Transition
+
+PARAMS_FILE = PathJoinSubstitution([FindPackageShare("stif_ros"), "config", "tracker.yaml"])
+
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        "image_topic", default_value="/camera/image_raw", description="Topic of the camera's images."
+    ),
+    DeclareLaunchArgument(
+        "params_file", default_value=PARAMS_FILE, description="YAML file with the parameters of the node."
+    ),
+    DeclareLaunchArgument(
+        "model",
+        default_value="",
+        description="Name of a shipped model, or path of a model's JSON file; empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "backend",
+        default_value="",
+        choices=["", "auto", "onnxruntime", "torch"],
+        description="What runs the network; empty: as in params_file.",
+    ),
+    DeclareLaunchArgument(
+        "image_transport",
+        default_value="",
+        choices=["", "raw", "compressed"],
+        description="compressed subscribes to IMAGE_TOPIC/compressed; empty: as in params_file.",
+    ),
+    DeclareLaunchArgument("name", default_value="tracker", description="Name of the node."),
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and its topics."),
+    DeclareLaunchArgument(
+        "use_sim_time", default_value="false", choices=["true", "false"], description="Take the time from /clock."
+    ),
+    DeclareLaunchArgument(
+        "autostart", default_value="true", choices=["true", "false"], description="Configure and activate the node."
+    ),
+    DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal."),
+]
+
+
+def start_tracker(context):
+    """The node and, with autostart, its transitions; arguments left empty do not override the parameter file."""
+
+    def given(name):
+        return LaunchConfiguration(name).perform(context)
+
+    overrides = {name: given(name) for name in ("model", "backend", "image_transport") if given(name)}
+    node = LifecycleNode(
+        package="stif_ros",
+        executable="tracker_node",
+        name=given("name"),
+        namespace=given("namespace"),
+        parameters=[given("params_file"), {**overrides, "use_sim_time": given("use_sim_time") == "true"}],
+        remappings=[("image", given("image_topic")), ("image/compressed", given("image_topic") + "/compressed")],
+        arguments=["--ros-args", "--log-level", given("log_level")],
+        # Keeps malloc from giving the memory of every image back: page faults cost more than receiving it.
+        additional_env={"MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_MMAP_THRESHOLD_": "33554432"},
+        output="screen",
+    )
+    if given("autostart") != "true":
+        return [node]
+
+    def change(transition):
+        return EmitEvent(event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition))
+
+    activate_when_configured = RegisterEventHandler(
+        OnStateTransition(
+            target_lifecycle_node=node,
+            start_state="configuring",
+            goal_state="inactive",
+            entities=[change(Transition.TRANSITION_ACTIVATE)],
+        )
+    )
+    return [activate_when_configured, node, change(Transition.TRANSITION_CONFIGURE)]
+
+
+def generate_launch_description():
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start_tracker)])

@@ -1,0 +1,307 @@
+"""From image messages to tracking results: the history, the newest-frame slot, the worker, the target.
+
+The way of an image: ``add_image`` (the executor's thread) puts it into the history and the slot; ``_work`` (the
+worker's thread) takes the newest, converts it, tracks, and hands the outcome to ``publish``.
+"""
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stif_core.tracking import Tracker, TrackResult, TrackState
+from stif_ros.history import Frame, FrameHistory
+from stif_ros.newest import NewestWorker
+from stif_ros.statistics import Counters, TransportLoss
+from stif_ros.target import TargetRequest
+
+DEFAULT_TARGET_ID = "target"
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """Values of the node's parameters of the same names."""
+
+    history_seconds: float = 2.0
+    history_megabytes: float = 256.0
+    catch_up_seconds: float = 0.5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the tracker found in one image.
+
+    Attributes:
+        message: The image message.
+        image: (H, W, 3) BGR.
+        result: None while there is no target.
+        target_id: Empty while there is no target.
+        unseen_ns: Time between the stamps of the last image in which the target was seen and this one.
+        skipped: Images that were passed over since the outcome before.
+        track_ms: Time that the tracker took.
+    """
+
+    message: Any
+    image: NDArray[np.uint8]
+    result: TrackResult | None
+    target_id: str
+    unseen_ns: int
+    skipped: int
+    track_ms: float
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A request and, once it is here, the image it belongs to."""
+
+    request: TargetRequest
+    frame: Frame | None = None
+
+
+class TrackingPipeline:
+    """Tracks one target through a stream of image messages; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        convert: Callable[[Any], NDArray[np.uint8]],
+        publish: Callable[[Outcome], None],
+        problem: Callable[[str], None],
+        settings: Callable[[], PipelineSettings] = PipelineSettings,
+    ) -> None:
+        """
+        Args:
+            tracker: Used by the worker's thread alone.
+            convert: Image message -> (H, W, 3) BGR; raises ValueError for one that it cannot convert.
+            publish: Takes each outcome, in the worker's thread.
+            problem: Takes a line about an image or a request that could not be used.
+            settings: Gives the values that hold now.
+        """
+        self.counters = Counters()
+        self.transport = TransportLoss()
+        self._tracker = tracker
+        self._convert = convert
+        self._publish = publish
+        self._problem = problem
+        self._settings = settings
+        self._lock = threading.Lock()  # guards the history, the pending requests, the target id and the image size
+        self._history = FrameHistory(settings().history_seconds, settings().history_megabytes)
+        self._pending: deque[_Pending] = deque()
+        self._target_id = ""
+        self._image_size: tuple[int, int] | None = None
+        self._result: TrackResult | None = None
+        self._last_seen_ns = 0
+        self._reset_asked = False
+        self._skipped = 0  # images passed over since the last outcome
+        self._serial = 0
+        self._worker: NewestWorker[Frame] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._worker is not None
+
+    @property
+    def state(self) -> str:
+        """Name of the track's state."""
+        result = self._result
+        return "IDLE" if result is None else result.state.name
+
+    def start(self) -> None:
+        """Begins to work on images, with fresh counters; a target from before goes on."""
+        self.counters, self.transport = Counters(), TransportLoss()
+        with self._lock:
+            self._history.clear()
+        self._worker = NewestWorker(self._work)
+
+    def stop(self) -> None:
+        """Returns when the image in work is done; the target stays."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.stop()
+
+    def add_image(self, message: Any) -> None:
+        """Takes an image message; never waits for the tracker."""
+        worker = self._worker
+        if worker is None:
+            return
+        stamp = message.header.stamp
+        with self._lock:
+            self._serial += 1
+            frame = Frame(self._serial, stamp.sec * 1_000_000_000 + stamp.nanosec, message)
+            self.counters.received += 1
+            self._keep(frame)
+            # A request for "the next image" means this one, even if the worker takes a newer one first.
+            self._pending = deque(
+                replace(pending, frame=frame) if pending.request.stamp_ns is None and not pending.frame else pending
+                for pending in self._pending
+            )
+        worker.put(frame)
+
+    def _keep(self, frame: Frame) -> None:
+        newest = self._history.newest_ns
+        if newest is not None and frame.stamp_ns < newest:
+            self._problem(
+                f"the images' time ran backwards by {(newest - frame.stamp_ns) / 1e9:.3f} s: "
+                "the images before are forgotten, tracking goes on"
+            )
+            self._history.clear()
+            self.transport.restart()
+        elif newest is not None:
+            self.transport.arrived(frame.stamp_ns - newest)
+        settings = self._settings()
+        self._history.seconds, self._history.megabytes = settings.history_seconds, settings.history_megabytes
+        self._history.add(frame)
+
+    def set_target(self, request: TargetRequest) -> tuple[str, str]:
+        """Queues a target.
+
+        Returns:
+            Its id, and what will happen.
+
+        Raises:
+            ValueError: The pipeline does not run, the box does not fit the image, or the image is gone.
+        """
+        worker = self._worker
+        if worker is None:
+            raise ValueError("the node is not active")
+        with self._lock:
+            if self._image_size is not None:
+                request.pixels(*self._image_size)
+            pending = _Pending(request)
+            text = "tracking starts with the next image"
+            if request.stamp_ns is not None:
+                pending, text = self._find_image(pending, request.stamp_ns)
+            self._pending.append(pending)
+            target_id = request.target_id or self._target_id or DEFAULT_TARGET_ID
+        worker.wake()
+        return target_id, text
+
+    def _find_image(self, pending: _Pending, stamp_ns: int) -> tuple[_Pending, str]:
+        """Binds a request to the image with its stamp. Raises ValueError if that is gone."""
+        oldest, newest = self._history.oldest_ns, self._history.newest_ns
+        if oldest is None or newest is None:
+            return pending, "tracking starts when the image with this stamp arrives"
+        age = (newest - stamp_ns) / 1e9
+        frame = self._history.at(stamp_ns)
+        if frame is not None:
+            return replace(pending, frame=frame), f"tracking starts from an image {age:.3f} s old"
+        if stamp_ns > newest:
+            return pending, "tracking starts when the image with this stamp arrives"
+        if stamp_ns < oldest:
+            raise ValueError(
+                f"the image with this stamp is {age:.3f} s older than the newest, and images are kept for "
+                f"{(newest - oldest) / 1e9:.3f} s only (parameters history_seconds and history_megabytes)"
+            )
+        raise ValueError(f"no image has this stamp ({age:.3f} s before the newest): use the stamp of one received")
+
+    def reset(self) -> None:
+        """Forgets the target and all requests, before the next image is tracked."""
+        worker = self._worker
+        with self._lock:
+            self._pending.clear()
+            self._reset_asked = True
+        if worker is None:
+            self._take_requests(None, None)
+        else:
+            worker.wake()
+
+    # -- the worker's thread
+
+    def _work(self, frame: Frame | None, replaced: int) -> None:
+        self.counters.skipped += replaced
+        self._skipped += replaced
+        if frame is None:  # woken by a request
+            self._take_requests(None, None)
+            return
+        image = self._image(frame)
+        if image is None:
+            self.counters.refused += 1
+            return
+        begin = time.perf_counter()
+        result = self._take_requests(frame, image)
+        if result is None and self._target_id:
+            result = self._tracker.track(image)
+        track_ms = (time.perf_counter() - begin) * 1000
+        self._result = result
+        if result is not None and result.state == TrackState.TRACKING:
+            self._last_seen_ns = frame.stamp_ns
+        unseen_ns = 0 if result is None else max(0, frame.stamp_ns - self._last_seen_ns)
+        skipped, self._skipped = self._skipped, 0
+        self._publish(Outcome(frame.message, image, result, self._target_id, unseen_ns, skipped, track_ms))
+
+    def _image(self, frame: Frame) -> NDArray[np.uint8] | None:
+        try:
+            image = self._convert(frame.message)
+        except ValueError as error:
+            self._problem(f"image refused: {error}")
+            return None
+        self._image_size = (image.shape[1], image.shape[0])
+        return image
+
+    def _take_requests(self, frame: Frame | None, image: NDArray[np.uint8] | None) -> TrackResult | None:
+        """Carries out what was asked for up to this frame; a result if the target was set in this very image."""
+        with self._lock:
+            if self._reset_asked:
+                self._reset_asked, self._target_id, self._result = False, "", None
+            due = self._due(frame)
+        result = None
+        for request, start in due:
+            result = None
+            start_image = image if start is frame else self._image(start)
+            if start_image is None:
+                continue
+            try:
+                box = request.pixels(start_image.shape[1], start_image.shape[0])
+            except ValueError as error:
+                self._problem(f"target refused: {error}")
+                continue
+            result = self._tracker.init(start_image, box)
+            self._target_id = request.target_id or self._target_id or DEFAULT_TARGET_ID
+            self._result, self._last_seen_ns = result, start.stamp_ns
+            if start is not frame:
+                self._catch_up(start, frame)
+                result = None
+        return result
+
+    def _due(self, frame: Frame | None) -> list[tuple[TargetRequest, Frame]]:
+        """Takes the requests whose image is here, and drops those whose image will not come any more."""
+        due, waiting = [], deque[_Pending]()
+        for pending in self._pending:
+            stamp_ns, start = pending.request.stamp_ns, pending.frame
+            if start is None and stamp_ns is not None:
+                start = self._history.at(stamp_ns)
+                if start is None and (self._history.newest_ns or 0) > stamp_ns:
+                    self._problem("target refused: no image with its stamp arrived")
+                    continue
+            if start is None or (frame is not None and start.serial > frame.serial):
+                waiting.append(replace(pending, frame=start))
+            else:
+                due.append((pending.request, start))
+        self._pending = waiting
+        return due
+
+    def _catch_up(self, start: Frame, end: Frame | None) -> None:
+        """Tracks through the images between two frames in at most ``catch_up_seconds``, leaving out some if need be."""
+        with self._lock:
+            frames = [f for f in self._history.after(start) if end is None or f.serial < end.serial]
+        budget = self._settings().catch_up_seconds
+        begin, tracked = time.perf_counter(), 0
+        while frames:
+            image = self._image(frames[0])
+            if image is not None:
+                self._result = self._tracker.track(image)
+                if self._result.state == TrackState.TRACKING:
+                    self._last_seen_ns = frames[0].stamp_ns
+            tracked += 1
+            elapsed = time.perf_counter() - begin
+            affordable = int((budget - elapsed) / (elapsed / tracked))
+            if affordable < 1:
+                return
+            stride = math.ceil((len(frames) - 1) / affordable)
+            frames = frames[max(1, stride) :]

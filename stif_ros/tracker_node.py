@@ -1,0 +1,195 @@
+"""The lifecycle node ``tracker``: images and a target in, tracked boxes out."""
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
+
+from stif_core.io.drawing import draw_track
+from stif_core.tracking import Tracker
+from stif_ros import parameters
+from stif_ros.diagnostics import diagnostic_array
+from stif_ros.images import decompress, to_bgr
+from stif_ros.messages import image_message, track_message
+from stif_ros.msg import TargetInit, Track, TrackArray
+from stif_ros.pipeline import Outcome, PipelineSettings, TrackingPipeline
+from stif_ros.srv import SetTarget
+from stif_ros.target import read_request
+
+REPLAY_MS = 60_000.0  # an image older than this comes from a recording: its latency means nothing
+PROBLEM_PERIOD = 2.0  # seconds between two log lines about images that cannot be used
+
+
+class TrackerNode(LifecycleNode):
+    """Translates between ROS and the tracking pipeline; see README for topics, services and parameters."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__("tracker", **kwargs)
+        parameters.declare(self)
+        self._pipeline: TrackingPipeline | None = None
+
+    # -- life cycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            tracker = Tracker.load(self._value("model"), self._value("backend"), self._value("threads"))
+        except ValueError as error:
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        self._backend = tracker.backend.name
+        self._pipeline = TrackingPipeline(tracker, self._convert, self._publish, self._problem, self._pipeline_settings)
+        self._last_problem = ""
+        self._track_publisher = self.create_lifecycle_publisher(Track, "track", 10)
+        self._tracks_publisher = self.create_lifecycle_publisher(TrackArray, "tracks", 10)
+        self._drawn_publisher = self.create_lifecycle_publisher(Image, "track/image", 1)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._target_subscription = self.create_subscription(TargetInit, "target_init", self._on_target_init, 10)
+        self._set_target_service = self.create_service(SetTarget, "~/set_target", self._on_set_target)
+        self._reset_service = self.create_service(Trigger, "~/reset", self._on_reset)
+        self._timer = self.create_timer(self._value("diagnostics_period"), self._publish_diagnostics)
+        self.get_logger().info(f"model {self._value('model')} on {self._backend}")
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        assert self._pipeline is not None
+        super().on_activate(state)  # enables the publishers before the first outcome
+        self._pipeline.start()
+        compressed = self._value("image_transport") == "compressed"
+        reliable = self._value("image_reliability") == "reliable"
+        self._image_subscription = self.create_subscription(
+            CompressedImage if compressed else Image,
+            "image/compressed" if compressed else "image",
+            self._pipeline.add_image,
+            QoSProfile(
+                depth=self._value("image_depth"),
+                reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+            ),
+        )
+        self.get_logger().info(f"active, images from {self._image_subscription.topic_name}")
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        for publisher in (self._track_publisher, self._tracks_publisher, self._drawn_publisher):
+            self.destroy_lifecycle_publisher(publisher)
+        self.destroy_publisher(self._diagnostics_publisher)
+        self.destroy_subscription(self._target_subscription)
+        self.destroy_service(self._set_target_service)
+        self.destroy_service(self._reset_service)
+        self.destroy_timer(self._timer)
+        self._pipeline = None
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.stop()
+        return TransitionCallbackReturn.SUCCESS
+
+    def stop(self) -> None:
+        """Ends the worker and the image subscription; the target stays."""
+        if self._pipeline is not None and self._pipeline.running:
+            self._pipeline.stop()
+            self.destroy_subscription(self._image_subscription)
+
+    # -- in
+
+    def _on_target_init(self, message: TargetInit) -> None:
+        assert self._pipeline is not None
+        try:
+            target_id, text = self._pipeline.set_target(read_request(message))
+        except ValueError as error:
+            self._problem(f"target_init refused: {error}")
+        else:
+            self.get_logger().info(f"target_init '{target_id}': {text}")
+
+    def _on_set_target(self, request: SetTarget.Request, response: SetTarget.Response) -> SetTarget.Response:
+        assert self._pipeline is not None
+        try:
+            response.target_id, response.message = self._pipeline.set_target(read_request(request.target))
+            response.success = True
+        except ValueError as error:
+            response.success, response.message = False, str(error)
+        return response
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        assert self._pipeline is not None
+        self._pipeline.reset()
+        response.success, response.message = True, "the target is forgotten"
+        return response
+
+    def _convert(self, message: Image | CompressedImage):
+        percentiles = (self._value("stretch_low"), self._value("stretch_high"))
+        if isinstance(message, CompressedImage):
+            return decompress(message, percentiles=percentiles)
+        return to_bgr(message, percentiles=percentiles)
+
+    def _value(self, name: str):
+        return self.get_parameter(name).value
+
+    def _pipeline_settings(self) -> PipelineSettings:
+        return PipelineSettings(
+            self._value("history_seconds"), self._value("history_megabytes"), self._value("catch_up_seconds")
+        )
+
+    # -- out, in the worker's thread
+
+    def _publish(self, outcome: Outcome) -> None:
+        assert self._pipeline is not None
+        header = outcome.message.header
+        height, width = outcome.image.shape[:2]
+        track = track_message(header, (width, height), outcome.result, outcome.target_id, outcome.unseen_ns)
+        track.frames_skipped = outcome.skipped
+        now = self.get_clock().now()
+        track.latency_ms = self._latency_ms(now, header)
+        self._track_publisher.publish(track)
+        self._tracks_publisher.publish(TrackArray(header=header, tracks=[track] if outcome.result else []))
+        self._pipeline.counters.published(now.nanoseconds, track.latency_ms, outcome.track_ms)
+        if self._drawn_publisher.get_subscription_count():
+            result = outcome.result
+            drawn = draw_track(outcome.image, result.box, result.score, result.state.name) if result else outcome.image
+            self._drawn_publisher.publish(image_message(header, drawn))
+
+    def _latency_ms(self, now: Time, header) -> float:
+        """Age of the image, ms; NaN where it was not stamped by this clock."""
+        age = (now.nanoseconds - Time.from_msg(header.stamp).nanoseconds) / 1e6
+        return age if 0 <= age < REPLAY_MS and not self._value("use_sim_time") else float("nan")
+
+    def _problem(self, text: str) -> None:
+        self._last_problem = text
+        self.get_logger().warning(text, throttle_duration_sec=PROBLEM_PERIOD)
+
+    def _publish_diagnostics(self) -> None:
+        assert self._pipeline is not None
+        now, name = self.get_clock().now().to_msg(), self.get_fully_qualified_name()
+        message = diagnostic_array(now, name, self._pipeline, self._backend, self._last_problem)
+        self._diagnostics_publisher.publish(message)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node until it is asked to stop."""
+    rclpy.init(args=args)
+    try:
+        node = TrackerNode()
+    except ValueError as error:
+        print(f"error: {error}")
+        rclpy.try_shutdown()
+        return 2
+    try:
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.stop()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

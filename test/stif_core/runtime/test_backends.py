@@ -1,0 +1,114 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from stif_core.runtime.backend import load_backend
+from stif_core.weights import DEFAULT_MODEL, ModelFiles, find_model
+
+FILES = find_model(DEFAULT_MODEL)
+
+
+def inputs(batch: int = 1, seed: int = 0):
+    size = FILES.config().crop_size
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (batch, 3, size, size), dtype=np.uint8)
+    foreground = np.zeros((batch, 1, size, size), np.uint8)
+    foreground[:, :, 96:160, 96:160] = 1
+    return image, foreground
+
+
+def test_torch_and_onnxruntime_agree():
+    pytest.importorskip("torch")
+    image, foreground = inputs(batch=2)
+    torch_backend, onnx_backend = load_backend(FILES, "torch"), load_backend(FILES, "onnxruntime")
+    feature = onnx_backend.memorize(image, foreground)
+    np.testing.assert_allclose(torch_backend.memorize(image, foreground), feature, atol=2e-4)
+    memory = np.repeat(feature[:, None], 3, axis=1)
+    torch_score, torch_box = torch_backend.track(image, memory)
+    score, box = onnx_backend.track(image, memory)
+    np.testing.assert_allclose(torch_score, score, atol=2e-4)
+    np.testing.assert_allclose(torch_box, box, atol=0.02)
+
+
+def test_a_batch_gives_what_single_crops_give():
+    image, foreground = inputs(batch=3)
+    backend = load_backend(FILES)
+    memory = np.repeat(backend.memorize(image, foreground)[:, None], 3, axis=1)
+    score, box = backend.track(image, memory)
+    for i in range(3):
+        one_score, one_box = backend.track(image[i : i + 1], memory[i : i + 1])
+        np.testing.assert_allclose(one_score[0], score[i], atol=1e-4)
+        np.testing.assert_allclose(one_box[0], box[i], atol=0.01)
+
+
+def test_auto_takes_onnxruntime_and_leaves_torch_alone():
+    code = (
+        "import sys, numpy as np; from stif_core.tracking import Tracker; tracker = Tracker.load();"
+        "tracker.init(np.zeros((90, 90, 3), np.uint8), (30, 30, 20, 20)); tracker.track(np.zeros((90, 90, 3), np.uint8));"
+        "assert 'torch' not in sys.modules; print(tracker.backend.name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "onnxruntime"
+
+
+def test_unknown_backend_names_those_there_are():
+    with pytest.raises(ValueError, match="use auto, onnxruntime or torch"):
+        load_backend(FILES, "tensorflow")
+
+
+def test_model_without_any_file_says_what_is_missing(tmp_path):
+    (tmp_path / "empty.json").write_text(FILES.json.read_text())
+    files = ModelFiles("empty", tmp_path)
+    with pytest.raises(ValueError, match="no backend can run the model 'empty'"):
+        load_backend(files)
+    with pytest.raises(ValueError, match="stif export"):
+        load_backend(files, "onnxruntime")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a graph" * 100], ids=["empty", "random"])
+def test_broken_onnx_file_is_one_clear_error(tmp_path, content):
+    (tmp_path / "bad.json").write_text(FILES.json.read_text())
+    files = ModelFiles("bad", tmp_path)
+    for path in (files.memorize_onnx, files.track_onnx):
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"cannot load .*bad\.memorize\.onnx"):
+        load_backend(files, "onnxruntime")
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"model": 3'])
+def test_broken_json_is_one_clear_error(tmp_path, content):
+    (tmp_path / "bad.json").write_text(content)
+    with pytest.raises(ValueError, match=r"bad\.json"):
+        ModelFiles("bad", tmp_path).description()
+
+
+def test_export_writes_graphs_that_agree(tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    from stif_core.model.config import NANO
+    from stif_core.model.stif import Stif
+    from stif_core.runtime.export import export_onnx
+
+    files = ModelFiles("fresh", tmp_path)
+    files.json.write_text(json.dumps({"model": NANO.to_dict()}))
+    report = export_onnx(Stif(NANO).eval(), files)
+    assert report.agrees, report
+    import onnx
+
+    graph = onnx.load(files.track_onnx)
+    assert [i.name for i in graph.graph.input] == ["image", "memory"]
+    assert [o.name for o in graph.graph.output] == ["score", "box"]
+    assert graph.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert {p.key: p.value for p in graph.metadata_props}["crop_size"] == "256"
+
+
+def test_shipped_graphs_are_those_of_the_shipped_weights():
+    """The safetensors file and the ONNX pair must not drift apart."""
+    pytest.importorskip("torch")
+    image, foreground = inputs(seed=5)
+    feature = load_backend(FILES, "onnxruntime").memorize(image, foreground)
+    np.testing.assert_allclose(load_backend(FILES, "torch").memorize(image, foreground), feature, atol=2e-4)

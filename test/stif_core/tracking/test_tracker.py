@@ -1,0 +1,142 @@
+"""The tracker with the shipped weights on rendered clips."""
+
+import numpy as np
+import pytest
+
+from stif_core.evaluation.metrics import frame_ious
+from stif_core.geometry import iou
+from stif_core.tracking import Tracker, TrackerSettings, TrackState
+
+pytest.importorskip("skimage")
+
+from stif_core.evaluation.rendered_clip import RenderedClip  # noqa: E402
+
+CLIP = RenderedClip()
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return [CLIP.render(i) for i in range(CLIP.frames)]
+
+
+@pytest.fixture(scope="module")
+def backend():
+    return Tracker.load().backend
+
+
+@pytest.fixture
+def tracker():
+    return Tracker.load()
+
+
+def test_rendered_target_is_followed_to_the_end(tracker, frames):
+    tracker.init(*frames[0])
+    results = [tracker.track(image) for image, _ in frames[1:]]
+    overlap = frame_ious([frames[0][1], *(result.box for result in results)], [box for _, box in frames])
+    assert overlap.mean() > 0.6
+    assert overlap[-10:].mean() > 0.6
+    assert sum(result.state == TrackState.TRACKING for result in results) > 0.8 * len(results)
+
+
+def test_target_that_is_gone_is_not_reported_as_tracking(tracker, frames):
+    tracker.init(*frames[0])
+    for image, _ in frames[1:30]:
+        tracker.track(image)
+    empty = CLIP._background(30 / CLIP.fps)
+    states = [tracker.track(empty).state for _ in range(30)]
+    assert TrackState.TRACKING not in states[3:]
+    assert states[-1] == TrackState.LOST
+
+
+def test_target_that_comes_back_is_tracked_again(tracker, frames):
+    tracker.init(*frames[0])
+    for image, _ in frames[1:30]:
+        tracker.track(image)
+    empty = CLIP._background(30 / CLIP.fps)
+    for _ in range(30):
+        lost = tracker.track(empty)
+    assert lost.state == TrackState.LOST
+    for image, truth in frames[30:50]:
+        result = tracker.track(image)
+    assert result.state == TrackState.TRACKING
+    assert iou(result.box, truth) > 0.6
+
+
+def test_lost_target_keeps_its_last_box(tracker, frames):
+    tracker.init(*frames[0])
+    noise = np.random.default_rng(0).integers(0, 256, frames[0][0].shape, dtype=np.uint8)
+    results = [tracker.track(noise) for _ in range(30)]
+    assert results[-1].state == TrackState.LOST
+    assert results[-1].box.tolist() == results[-2].box.tolist()
+
+
+def test_nothing_is_memorised_while_the_target_is_not_seen(backend, frames):
+    tracker = Tracker(backend, TrackerSettings(tracking_score=1.0, uncertain_score=1.0, memory_interval=1))
+    tracker.init(*frames[0])
+    for image, _ in frames[1:12]:
+        assert tracker.track(image).state != TrackState.TRACKING
+    assert len(tracker._bank) == 1
+
+
+def test_memory_grows_to_its_capacity_and_no_further(backend, frames):
+    settings = TrackerSettings(
+        tracking_score=0.0, uncertain_score=0.0, memory_score=0.0, memory_interval=2, memory_capacity=4
+    )
+    tracker = Tracker(backend, settings)
+    tracker.init(*frames[0])
+    for image, _ in frames[1:30]:
+        tracker.track(image)
+    assert len(tracker._bank) == 4
+
+
+def test_new_resolution_of_the_same_shape_scales_the_box(tracker, frames):
+    import cv2
+
+    tracker.init(*frames[0])
+    for image, _ in frames[1:10]:
+        tracker.track(image)
+    for image, truth in frames[10:20]:
+        result = tracker.track(cv2.resize(image, None, fx=1.5, fy=1.5))
+    assert iou(result.box, np.array(truth) * 1.5) > 0.6
+
+
+def test_new_shape_of_the_image_means_lost_and_no_box(tracker, frames):
+    tracker.init(*frames[0])
+    result = tracker.track(np.zeros((300, 700, 3), np.uint8))
+    assert result.state == TrackState.LOST
+    assert np.isnan(result.box).all()
+
+
+@pytest.mark.parametrize("box", [(-40, 100, 60, 60), (620, 460, 80, 80), (3.7, 2.2, 1.1, 400.5), (0, 0, 640, 480)])
+def test_any_box_that_touches_the_image_can_be_tracked(tracker, frames, box):
+    tracker.init(frames[0][0], box)
+    for image, _ in frames[1:6]:
+        result = tracker.track(image)
+        assert np.isfinite(result.box).all()
+        assert (result.box[2:] > 0).all()
+
+
+def test_init_gives_the_box_back(tracker, frames):
+    result = tracker.init(frames[0][0], (10, 20, 30, 40))
+    assert result.box.tolist() == [10, 20, 30, 40]
+    assert (result.score, result.state) == (1.0, TrackState.TRACKING)
+
+
+def test_bad_input_is_refused_with_the_reason(tracker, frames):
+    image = frames[0][0]
+    with pytest.raises(RuntimeError, match="call init"):
+        tracker.track(image)
+    with pytest.raises(ValueError, match=r"\(H, W, 3\)"):
+        tracker.init(image[..., 0], (1, 2, 3, 4))
+    with pytest.raises(ValueError, match="no area"):
+        tracker.init(image, (1, 2, 0, 4))
+    tracker.init(image, (100, 100, 50, 50))
+    with pytest.raises(ValueError, match="uint8"):
+        tracker.track(image.astype(np.float32))
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match="uncertain_score"):
+        TrackerSettings(uncertain_score=0.9, tracking_score=0.5)
+    with pytest.raises(ValueError, match="unknown tracking parameter windo"):
+        TrackerSettings.from_dict({"windo": 0.4})
