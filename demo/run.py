@@ -15,10 +15,10 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.node import Node
 from rclpy.time import Time
+from stif_ros.msg import TargetInit, Track
 
 from demo.clips import Clip, open_clip
 from demo.report import Summary, TrackedFrame, print_summary, summarise, write_results
-from stif_ros.msg import TargetInit, Track
 
 ROOT = Path(__file__).resolve().parents[1]
 STATES = {Track.IDLE: "IDLE", Track.TRACKING: "TRACKING", Track.UNCERTAIN: "UNCERTAIN", Track.LOST: "LOST"}
@@ -114,7 +114,8 @@ def play(clip: Clip, arguments: list[str]) -> tuple[Summary, dict[int, TrackedFr
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert player.stdin is not None and player.stdout is not None
+        assert player.stdin is not None
+        assert player.stdout is not None
         if player.stdout.readline().strip() != "ready":
             raise RuntimeError("the player did not start")
         start_ns = time.time_ns() + int(LEAD * 1e9)

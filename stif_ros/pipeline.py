@@ -1,12 +1,13 @@
 """From image messages to tracking results: the history, the newest-frame slot, the worker, the target.
 
-The way of an image: ``add_image`` (the executor's thread) puts it into the history and the slot; ``_work`` (the
+The way of an image: ``add_image`` (the executor's thread) puts it into the history and the slot; ``_process`` (the
 worker's thread) takes the newest, converts it, tracks, and hands the outcome to ``publish``.
 """
 
 import math
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -214,6 +215,13 @@ class TrackingPipeline:
     # -- the worker's thread
 
     def _work(self, frame: Frame | None, replaced: int) -> None:
+        try:
+            self._process(frame, replaced)
+        except Exception:  # the node must outlive a defect in one image's way; the traceback goes to the log
+            self.counters.refused += frame is not None
+            self._problem(f"internal error, please report it:\n{traceback.format_exc()}")
+
+    def _process(self, frame: Frame | None, replaced: int) -> None:
         self.counters.skipped += replaced
         self._skipped += replaced
         if frame is None:  # woken by a request
@@ -255,6 +263,7 @@ class TrackingPipeline:
             result = None
             start_image = image if start is frame else self._image(start)
             if start_image is None:
+                self._problem("target refused: its image could not be used")
                 continue
             try:
                 box = request.pixels(start_image.shape[1], start_image.shape[0])

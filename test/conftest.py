@@ -9,6 +9,11 @@ SHARED = ROOT.parent / "shared"
 
 
 @pytest.fixture
+def repository() -> Path:
+    return ROOT
+
+
+@pytest.fixture
 def shared_data() -> Path:
     """The real images beside the repository; they are not part of it."""
     if not (SHARED / "data" / "sequences").is_dir():

@@ -1,5 +1,6 @@
 """Export of a network to the two ONNX graphs, checked against PyTorch."""
 
+import itertools
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class _Function(nn.Module):
 def fold_batch_norm(module: nn.Module) -> None:
     """Folds every batch norm into the convolution before it, in place; the network must be in evaluation mode."""
     children = list(module.named_children())
-    for (name, child), (next_name, following) in zip(children, children[1:], strict=False):
+    for (name, child), (next_name, following) in itertools.pairwise(children):
         if isinstance(child, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
             setattr(module, name, fuse_conv_bn_eval(child, following))
             setattr(module, next_name, nn.Identity())

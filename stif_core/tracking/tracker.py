@@ -104,6 +104,12 @@ class Tracker:
         box = np.full(4, np.nan) if self._misplaced else self._box.copy()
         return TrackResult(box, peak.score, self._state)
 
+    def move_to(self, box: ArrayLike) -> None:
+        """Looks for the target around this box (xywh) in the next image; what is remembered of it stays."""
+        if self._bank is None:
+            raise RuntimeError("the tracker has no target: call init(image, box) first")
+        self._box = clip_box(check_target_box(box, *self._image_size), *self._image_size, SMALLEST_BOX)
+
     def _find(self, image: NDArray[np.uint8], window: SearchWindow, anchor: FloatArray) -> Peak:
         assert self._bank is not None
         crop = window.sample(image, plain_canvas(image, window.size))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
+from stif_core.cli import user_errors
 from stif_core.data.folder import read_clip_list, read_folder
 from stif_core.data.pairs import PairDataset, PairSettings
 from stif_core.model.config import VARIANTS
@@ -121,10 +122,13 @@ def train(
     steps: int = 3300,
     rate: float = 1.5e-3,
     trunk_rate: Annotated[float, typer.Option(help="Learning rate of the trunk; 0 freezes it.")] = 0.0,
+    batch: int = 32,
     seed: Annotated[int, typer.Option(help="Another seed draws other samples.")] = 0,
 ) -> None:
     """Trains ``nano`` and goes on from the last checkpoint in OUT, if there is one."""
-    schedule = Schedule(steps=steps, rate=rate, trunk_rate=trunk_rate, seed=seed)
+    with user_errors():
+        data = read_folder(root, read_clip_list(validation))
+    schedule = Schedule(steps=steps, batch=batch, rate=rate, trunk_rate=trunk_rate, seed=seed)
     torch.manual_seed(seed)
     model = Stif(VARIANTS["nano"])
     if trunk is not None:
@@ -148,7 +152,6 @@ def train(
         first_step = saved["step"]
         print(f"resumed {checkpoint} at step {first_step}", flush=True)
 
-    data = read_folder(root, read_clip_list(validation))
     dataset = PairDataset(data, PairSettings(model.config.crop_size, seed=seed), steps * schedule.batch)
     log = csv.writer((out / "log.csv").open("a", newline="", buffering=1))
     began, logged = time.monotonic(), first_step

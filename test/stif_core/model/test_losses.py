@@ -64,7 +64,9 @@ def test_generalised_iou_is_iou_less_the_empty_share_of_the_hull(a, b):
     )
     overlap = float(iou(xyxy_to_xywh(a_xyxy.numpy()), xyxy_to_xywh(b_xyxy.numpy())))
     union = (a[2] * a[3] + b[2] * b[3]) / (1 + overlap)
-    assert generalised_iou(a_xyxy, b_xyxy).item() == pytest.approx(overlap - (float(hull) - union) / float(hull), abs=1e-6)
+    assert generalised_iou(a_xyxy, b_xyxy).item() == pytest.approx(
+        overlap - (float(hull) - union) / float(hull), abs=1e-6
+    )
 
 
 def test_right_answer_costs_less_than_a_wrong_one():

@@ -47,7 +47,7 @@ def test_a_batch_gives_what_single_crops_give():
 def test_auto_takes_onnxruntime_and_leaves_torch_alone():
     code = (
         "import sys, numpy as np; from stif_core.tracking import Tracker; tracker = Tracker.load();"
-        "tracker.init(np.zeros((90, 90, 3), np.uint8), (30, 30, 20, 20)); tracker.track(np.zeros((90, 90, 3), np.uint8));"
+        "image = np.zeros((90, 90, 3), np.uint8); tracker.init(image, (30, 30, 20, 20)); tracker.track(image);"
         "assert 'torch' not in sys.modules; print(tracker.backend.name)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -1,0 +1,121 @@
+"""The launch file: with stand-ins that record what it builds, and with the real launch_ros where it is installed."""
+
+import importlib.util
+import sys
+import types
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCH_FILE = ROOT / "launch" / "tracker.launch.py"
+PARAMS_FILE = ROOT / "config" / "tracker.yaml"
+ARGUMENTS = {
+    "image_topic", "params_file", "model", "backend", "image_transport", "name", "namespace", "use_sim_time",
+    "autostart", "log_level",
+}  # fmt: skip
+# The parts of launch and launch_ros that the launch file uses.
+NAMES = {
+    "launch": ["LaunchDescription"],
+    "launch.actions": ["DeclareLaunchArgument", "EmitEvent", "OpaqueFunction", "RegisterEventHandler"],
+    "launch.events": ["matches_action"],
+    "launch.substitutions": ["LaunchConfiguration", "PathJoinSubstitution"],
+    "launch_ros": [],
+    "launch_ros.actions": ["LifecycleNode"],
+    "launch_ros.event_handlers": ["OnStateTransition"],
+    "launch_ros.events": [],
+    "launch_ros.events.lifecycle": ["ChangeState"],
+    "launch_ros.substitutions": ["FindPackageShare"],
+    "lifecycle_msgs": [],
+    "lifecycle_msgs.msg": [],
+}
+
+
+class Call:
+    """What a class of launch was called with."""
+
+    def __init__(self, *args, **kwargs):
+        self.args, self.kwargs = args, kwargs
+
+    def perform(self, values):
+        return values[self.args[0]]
+
+
+def load_file():
+    spec = importlib.util.spec_from_file_location("tracker_launch", LAUNCH_FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def launch_file(monkeypatch):
+    for module_name, names in NAMES.items():
+        module = types.ModuleType(module_name)
+        for name in names:
+            setattr(module, name, type(name, (Call,), {}))
+        monkeypatch.setitem(sys.modules, module_name, module)
+    transition = types.SimpleNamespace(TRANSITION_CONFIGURE=1, TRANSITION_ACTIVATE=3)
+    monkeypatch.setattr(sys.modules["lifecycle_msgs.msg"], "Transition", transition, raising=False)
+    return load_file()
+
+
+def defaults(launch_file) -> dict:
+    return {argument.args[0]: argument.kwargs["default_value"] for argument in launch_file.ARGUMENTS}
+
+
+def started_node(launch_file, **given):
+    entities = launch_file.start_tracker({**defaults(launch_file), **given})
+    (node,) = [entity for entity in entities if type(entity).__name__ == "LifecycleNode"]
+    return node.kwargs, entities
+
+
+def test_every_argument_is_documented(launch_file):
+    assert set(defaults(launch_file)) == ARGUMENTS
+    assert all(len(argument.kwargs["description"]) > 10 for argument in launch_file.ARGUMENTS)
+
+
+def test_node_is_the_one_that_is_installed(launch_file):
+    node, _ = started_node(launch_file, image_topic="/cam")
+    assert node["package"] == ElementTree.parse(ROOT / "package.xml").findtext("name")
+    assert f"scripts/{node['executable']}" in (ROOT / "CMakeLists.txt").read_text()
+    assert dict(node["remappings"]) == {"image": "/cam", "image/compressed": "/cam/compressed"}
+    assert set(node["additional_env"]) == {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
+
+
+def test_arguments_left_empty_do_not_override_the_parameter_file(launch_file):
+    node, _ = started_node(launch_file)
+    assert node["parameters"][1] == {"use_sim_time": False}
+    node, _ = started_node(launch_file, model="mine.json", backend="torch", use_sim_time="true")
+    assert node["parameters"][1] == {"model": "mine.json", "backend": "torch", "use_sim_time": True}
+
+
+def test_autostart_configures_and_activates(launch_file):
+    _, entities = started_node(launch_file)
+    handler = next(entity for entity in entities if type(entity).__name__ == "RegisterEventHandler").args[0]
+    assert (handler.kwargs["start_state"], handler.kwargs["goal_state"]) == ("configuring", "inactive")
+    changes = [entity.kwargs["event"].kwargs["transition_id"] for entity in (entities[-1], *handler.kwargs["entities"])]
+    assert changes == [1, 3]
+    _, entities = started_node(launch_file, autostart="false")
+    assert len(entities) == 1
+
+
+def test_parameter_file_names_exactly_the_declared_parameters_with_their_defaults():
+    pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
+    from stif_ros.parameters import PARAMETERS
+
+    given = yaml.safe_load(PARAMS_FILE.read_text())["/**"]["ros__parameters"]
+    assert given == {name: parameter.default for name, parameter in PARAMETERS.items()}
+
+
+def test_real_launch_ros_accepts_the_file():
+    pytest.importorskip("launch_ros", reason="launch_ros is not installed (it is not on PyPI)")
+    from launch import LaunchContext
+
+    module = load_file()
+    assert len(module.generate_launch_description().entities) == len(ARGUMENTS) + 1
+    context = LaunchContext()
+    context.launch_configurations.update(defaults(module) | {"params_file": str(PARAMS_FILE)})
+    assert len(module.start_tracker(context)) == 3

@@ -1,0 +1,75 @@
+"""The node as the launch file starts it: its own process, name, namespace, parameters and remappings."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+if not os.environ.get("STIF_REQUIRE_ROS"):
+    pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
+    pytest.importorskip("stif_ros.msg", reason="the messages are not built: run colcon build")
+
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from robot import CLIP, RELIABLE, header, use_own_domain, wait_until
+from sensor_msgs.msg import Image
+from stif_ros.msg import Track
+
+from stif_ros.messages import image_message
+
+PARAMS = Path(__file__).resolve().parents[2] / "config" / "tracker.yaml"
+
+# Runs the node, then says whether anything in its process has imported torch.
+NODE = (
+    "import sys; from stif_ros.tracker_node import main; code = main(); print('torch' in sys.modules); sys.exit(code)"
+)
+
+
+def start(*arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-c", NODE, "--ros-args", "--params-file", str(PARAMS), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_node_runs_under_another_name_without_torch_and_ends_on_ctrl_c(monkeypatch):
+    use_own_domain(monkeypatch)
+    process = start("-r", "__node:=eye", "-r", "__ns:=/drone", "-r", "image:=/cam", "-p", "image_reliability:=reliable")
+    rclpy.init()
+    node = rclpy.create_node("probe")
+    try:
+        change = node.create_client(ChangeState, "/drone/eye/change_state")
+        assert change.wait_for_service(30.0)
+        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            future = change.call_async(ChangeState.Request(transition=Transition(id=transition)))
+            rclpy.spin_until_future_complete(node, future, timeout_sec=20)
+            assert future.result().success
+        tracks = []
+        node.create_subscription(Track, "/drone/track", tracks.append, RELIABLE)
+        camera = node.create_publisher(Image, "/cam", RELIABLE)
+
+        def spun() -> bool:
+            camera.publish(image_message(header(node.get_clock().now().nanoseconds), CLIP.render(0)[0]))
+            rclpy.spin_once(node, timeout_sec=0.1)
+            return bool(tracks)
+
+        wait_until(spun, "a track")
+        assert tracks[0].latency_ms > 0
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=10)
+    assert process.returncode == 0, errors
+    assert output.strip().splitlines()[-1] == "False"
+
+
+def test_wrong_choice_of_a_parameter_is_one_clear_line(monkeypatch):
+    use_own_domain(monkeypatch)
+    process = start("-p", "backend:=tensorflow")
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "parameter backend is 'tensorflow', expected one of: auto, onnxruntime, torch" in output + errors
+    assert "Traceback" not in errors
