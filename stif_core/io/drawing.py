@@ -24,8 +24,8 @@ def draw_box(image: Image, box: ArrayLike, colour: tuple[int, int, int], thickne
 def draw_track(image: Image, box: ArrayLike, score: float, state: str) -> Image:
     """A copy of the image with the box, its state and score."""
     drawn = image.copy()
-    scale = max(0.4, image.shape[1] / 1600)
-    thickness = max(1, round(image.shape[1] / 500))
+    scale = max(0.4, image.shape[1] / 900)
+    thickness = max(1, round(image.shape[1] / 400))
     colour = STATE_COLOURS.get(state, TRUTH_COLOUR)
     draw_box(drawn, box, colour, thickness)
     text = f"{state} {score:.2f}"

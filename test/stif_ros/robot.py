@@ -12,7 +12,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from stif_ros.msg import TargetInit, Track, TrackArray
@@ -65,7 +65,9 @@ class Robot:
         self.arrays: list[TrackArray] = []
         self.node.create_subscription(Track, "track", self.tracks.append, RELIABLE)
         self.node.create_subscription(TrackArray, "tracks", self.arrays.append, RELIABLE)
-        self.camera = self.node.create_publisher(Image, "image", RELIABLE)
+        compressed = overrides.get("image_transport") == "compressed"
+        kind, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
+        self.camera = self.node.create_publisher(kind, topic, RELIABLE)
         self.operator = self.node.create_publisher(TargetInit, "target_init", RELIABLE)
         self.start_ns = time.time_ns()
         self._clients = {
@@ -123,7 +125,7 @@ class Robot:
     def image(self, index: int) -> Image:
         return image_message(header(self.stamp(index)), CLIP.render(index)[0])
 
-    def show(self, *messages: Image) -> Track:
+    def show(self, *messages: Image | CompressedImage) -> Track:
         """Publishes images one by one, each after the track of the one before; returns the last track."""
         for message in messages:
             known = len(self.tracks)
