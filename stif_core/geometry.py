@@ -42,7 +42,7 @@ def clip_box(box: ArrayLike, width: int, height: int, smallest: float) -> FloatA
     return np.array([x, y, w, h])
 
 
-def check_target_box(box: ArrayLike, width: int, height: int) -> FloatArray:
+def check_target_box(box: ArrayLike, width: float, height: float) -> FloatArray:
     """The box as four floats, if it can be tracked in an image of this size.
 
     Raises:

@@ -55,6 +55,6 @@ def image_message(header: Header, image: NDArray[np.uint8]) -> Image:
     message.step = 3 * image.shape[1]
     # An array.array is taken as it is; anything else is checked byte by byte.
     data = array("B")
-    data.frombytes(memoryview(np.ascontiguousarray(image)).cast("B"))
+    data.frombytes(np.ascontiguousarray(image).data.cast("B"))
     message.data = data
     return message

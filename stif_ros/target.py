@@ -1,6 +1,7 @@
 """The target as the node sees it: requests to set it, and its tracker."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class TargetRequest:
         return check_target_box(box, width, height)
 
 
-def read_request(target_init) -> TargetRequest:
+def read_request(target_init: Any) -> TargetRequest:
     """Takes a TargetInit message.
 
     Raises:

@@ -1,12 +1,17 @@
 """The lifecycle node ``tracker``: images and a target in, tracked boxes out."""
 
+from typing import Any
+
+import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from numpy.typing import NDArray
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from stif_core.io.drawing import draw_track
@@ -27,7 +32,7 @@ PROBLEM_PERIOD = 2.0  # seconds between two log lines about images that cannot b
 class TrackerNode(LifecycleNode):
     """Translates between ROS and the tracking pipeline; see README for topics, services and parameters."""
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__("tracker", **kwargs)
         parameters.declare(self)
         self._pipeline: TrackingPipeline | None = None
@@ -123,13 +128,13 @@ class TrackerNode(LifecycleNode):
         response.success, response.message = True, "the target is forgotten"
         return response
 
-    def _convert(self, message: Image | CompressedImage):
+    def _convert(self, message: Image | CompressedImage) -> NDArray[np.uint8]:
         percentiles = (self._value("stretch_low"), self._value("stretch_high"))
         if isinstance(message, CompressedImage):
             return decompress(message, percentiles=percentiles)
         return to_bgr(message, percentiles=percentiles)
 
-    def _value(self, name: str):
+    def _value(self, name: str) -> Any:
         return self.get_parameter(name).value
 
     def _pipeline_settings(self) -> PipelineSettings:
@@ -155,7 +160,7 @@ class TrackerNode(LifecycleNode):
             drawn = draw_track(outcome.image, result.box, result.score, result.state.name) if result else outcome.image
             self._drawn_publisher.publish(image_message(header, drawn))
 
-    def _latency_ms(self, now: Time, header) -> float:
+    def _latency_ms(self, now: Time, header: Header) -> float:
         """Age of the image, ms; NaN where it was not stamped by this clock."""
         age = (now.nanoseconds - Time.from_msg(header.stamp).nanoseconds) / 1e6
         return age if 0 <= age < REPLAY_MS and not self._value("use_sim_time") else float("nan")

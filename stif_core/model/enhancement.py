@@ -43,6 +43,7 @@ class SpatialEnhancement(nn.Module):
         self.gain = gain
         if gain != 1.0:  # start as close to the identity as the gain allows
             nn.init.zeros_(self.conv.weight)
+        assert self.conv.bias is not None
         nn.init.zeros_(self.conv.bias)
 
     def forward(self, feature: Tensor) -> Tensor:

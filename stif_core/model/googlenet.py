@@ -12,10 +12,13 @@ MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 
 
+Size = int | tuple[int, int]  # one number, or rows and columns
+
+
 class ConvUnit(nn.Module):
     """Convolution without bias, batch norm, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int | tuple[int, int], stride: int = 1, padding=0) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: Size, stride: int = 1, padding: Size = 0) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(outputs, eps=0.001)
@@ -66,17 +69,21 @@ class InceptionC(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        row, column = {"kernel": (1, 7), "padding": (0, 3)}, {"kernel": (7, 1), "padding": (3, 0)}
+
+        def row(inputs: int, outputs: int) -> ConvUnit:
+            return ConvUnit(inputs, outputs, (1, 7), padding=(0, 3))
+
+        def column(inputs: int, outputs: int) -> ConvUnit:
+            return ConvUnit(inputs, outputs, (7, 1), padding=(3, 0))
+
         self.branch1x1 = ConvUnit(768, 192, 1)
-        self.branch7x7 = nn.Sequential(
-            ConvUnit(768, width, 1), ConvUnit(width, width, **row), ConvUnit(width, 192, **column)
-        )
+        self.branch7x7 = nn.Sequential(ConvUnit(768, width, 1), row(width, width), column(width, 192))
         self.branch7x7dbl = nn.Sequential(
             ConvUnit(768, width, 1),
-            ConvUnit(width, width, **column),
-            ConvUnit(width, width, **row),
-            ConvUnit(width, width, **column),
-            ConvUnit(width, 192, **row),
+            column(width, width),
+            row(width, width),
+            column(width, width),
+            row(width, 192),
         )
         self.branch_pool = ConvUnit(768, 192, 1)
 
@@ -120,6 +127,9 @@ class GoogLeNetBranches(nn.Module):
     # Cell i looks around 45.5 + 8 i: the pool and Mixed_6a each leave out the last row and column of an even map,
     # which moves the grid by three pixels from the 48.5 of a symmetric trunk.
     grid_origin = 45.5
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self) -> None:
         super().__init__()

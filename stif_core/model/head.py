@@ -30,6 +30,15 @@ def tower(inputs: int, channels: int, depth: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def output_layer(inputs: int, outputs: int, bias: float) -> nn.Conv2d:
+    """1x1 convolution that starts near its bias."""
+    layer = nn.Conv2d(inputs, outputs, 1)
+    assert layer.bias is not None
+    nn.init.normal_(layer.weight, std=0.01)
+    nn.init.constant_(layer.bias, bias)
+    return layer
+
+
 def cell_centres(cells: int, stride: int, origin: float) -> Tensor:
     """Crop coordinates (x, y) of the cells' centres, row by row, (cells * cells, 2)."""
     axis = origin + stride * torch.arange(cells, dtype=torch.float32)
@@ -46,17 +55,14 @@ class Head(nn.Module):
         super().__init__()
         self.class_tower = tower(2 * config.channels, config.tower_channels, config.tower_depth)
         self.box_tower = tower(2 * config.channels, config.tower_channels, config.tower_depth)
-        self.class_logit = nn.Conv2d(config.tower_channels, 1, 1)
-        self.centreness = nn.Conv2d(config.tower_channels, 1, 1)
-        self.offsets = nn.Conv2d(config.tower_channels, 4, 1)
+        # Start at one positive in a hundred (RetinaNet).
+        self.class_logit = output_layer(config.tower_channels, 1, bias=-math.log(99.0))
+        self.centreness = output_layer(config.tower_channels, 1, bias=0.0)
+        self.offsets = output_layer(config.tower_channels, 4, bias=0.0)
         self.offset_scale = nn.Parameter(torch.tensor(1.0))
         self.offset_bias = nn.Parameter(torch.tensor(config.offset_bias))
         self.stride = stride
         self.register_buffer("points", cell_centres(cells, stride, origin), persistent=False)
-        for layer in (self.class_logit, self.centreness, self.offsets):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
-        nn.init.constant_(self.class_logit.bias, -math.log(99.0))  # start at one positive in a hundred (RetinaNet)
 
     def forward(self, fused: Tensor) -> HeadOutput:
         class_feature = self.class_tower(fused)

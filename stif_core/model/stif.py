@@ -1,5 +1,6 @@
 """The STIF network: memory frames and a query frame in, scores and boxes out."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,8 +13,6 @@ from stif_core.model.fusion import InteractiveFusion, memory_readout
 from stif_core.model.googlenet import ConvUnit, GoogLeNetBranches
 from stif_core.model.head import Head, HeadOutput
 from stif_core.model.mobilenet import MobileNetBranches
-
-TRUNKS = {"googlenet": GoogLeNetBranches, "mobilenet_v3_small": MobileNetBranches}
 
 
 class ShortcutNeck(nn.Module):
@@ -38,7 +37,7 @@ class Stif(nn.Module):
     def __init__(self, config: StifConfig) -> None:
         super().__init__()
         self.config = config
-        self.branches = TRUNKS[config.trunk]()
+        self.branches = GoogLeNetBranches() if config.trunk == "googlenet" else MobileNetBranches()
         inputs, channels = self.branches.channels, config.channels
         if config.trunk == "googlenet":  # one neck for each branch, the memory's first
             self.necks = nn.ModuleList([nn.Conv2d(inputs, channels, 3, padding=1) for _ in range(2)])
@@ -118,7 +117,7 @@ def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def multiply_accumulates(function, *args: Tensor) -> int:
+def multiply_accumulates(function: Callable[..., object], *args: Tensor) -> int:
     """Multiply-accumulates of one call, counted by PyTorch (convolutions and matrix products)."""
     from torch.utils.flop_counter import FlopCounterMode
 

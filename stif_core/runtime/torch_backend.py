@@ -20,7 +20,7 @@ class TorchBackend:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if threads:
             torch.set_num_threads(threads)
-        self._model = load_weights(self.config, files.weights).to(self._device, memory_format=torch.channels_last)
+        self._model = load_weights(self.config, files.weights).to(self._device)
 
     @torch.inference_mode()
     def memorize(self, image: NDArray[np.uint8], foreground: NDArray[np.uint8]) -> NDArray[np.float32]:

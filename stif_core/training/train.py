@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from stif_core.cli import user_errors
 from stif_core.data.folder import read_clip_list, read_folder
 from stif_core.data.pairs import PairDataset, PairSettings
-from stif_core.model.config import VARIANTS
+from stif_core.model.config import VARIANTS, StifConfig
 from stif_core.model.head import HeadOutput
 from stif_core.model.losses import LossWeights, Targets, assign_targets, stif_loss
 from stif_core.model.stif import Stif
@@ -51,7 +51,7 @@ LOG_EVERY = 50
 
 def parameter_groups(model: Stif, schedule: Schedule) -> list[dict[str, Any]]:
     """Weights with decay, biases and norms without, the trunk at its own rate."""
-    trunk = {id(p) for p in model.branches.trunk.parameters()}
+    trunk = {id(p) for name, p in model.named_parameters() if name.startswith("branches.trunk.")}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if id(parameter) in trunk and schedule.trunk_rate == 0:
@@ -89,11 +89,11 @@ def forward(model: Stif, batch: dict[str, Tensor]) -> tuple[HeadOutput, Targets]
     return output, assign_targets(model.head.points, box, present, nearest_cell=True)
 
 
-def save_model(model: Stif, directory: Path, name: str, notes: dict[str, Any]) -> None:
-    """Writes ``NAME.safetensors`` and ``NAME.json``."""
-    state = {key: value.contiguous() for key, value in model.state_dict().items()}
-    save_file(state, directory / f"{name}.safetensors")
-    (directory / f"{name}.json").write_text(json.dumps({"model": model.config.to_dict(), "training": notes}, indent=2))
+def save_model(config: StifConfig, state: dict[str, Tensor], directory: Path, notes: dict[str, Any]) -> None:
+    """Writes ``nano.safetensors`` and ``nano.json``."""
+    save_file({key: value.contiguous() for key, value in state.items()}, directory / "nano.safetensors")
+    description = {"model": config.to_dict(), "training": notes}
+    (directory / "nano.json").write_text(json.dumps(description, indent=2) + "\n")
 
 
 def batches(dataset: PairDataset, schedule: Schedule, first_step: int) -> Iterator[dict[str, Tensor]]:
@@ -130,12 +130,13 @@ def train(
         data = read_folder(root, read_clip_list(validation))
     schedule = Schedule(steps=steps, batch=batch, rate=rate, trunk_rate=trunk_rate, seed=seed)
     torch.manual_seed(seed)
-    model = Stif(VARIANTS["nano"])
+    config = VARIANTS["nano"]
+    model = Stif(config)
     if trunk is not None:
         model.branches.load_pretrained(load_file(trunk))
     if start is not None:
         model.load_state_dict(load_file(start), strict=True)
-    model = model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(parameter_groups(model, schedule), fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, schedule))
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)
@@ -152,16 +153,16 @@ def train(
         first_step = saved["step"]
         print(f"resumed {checkpoint} at step {first_step}", flush=True)
 
-    dataset = PairDataset(data, PairSettings(model.config.crop_size, seed=seed), steps * schedule.batch)
+    dataset = PairDataset(data, PairSettings(config.crop_size, seed=seed), steps * schedule.batch)
     log = csv.writer((out / "log.csv").open("a", newline="", buffering=1))
     began, logged = time.monotonic(), first_step
     model.train()
-    for step, batch in enumerate(batches(dataset, schedule, first_step), first_step):
+    for step, samples in enumerate(batches(dataset, schedule, first_step), first_step):
         with torch.autocast("cpu", torch.bfloat16):
-            output, targets = forward(model, batch)
+            output, targets = forward(model, samples)
         parts = stif_loss(output, targets, LOSS_WEIGHTS)
         if not torch.isfinite(parts["total"]):
-            torch.save(batch, out / "bad_batch.pt")
+            torch.save(samples, out / "bad_batch.pt")
             raise SystemExit(f"the loss is not finite at step {step}; the batch is in {out / 'bad_batch.pt'}")
         optimizer.zero_grad()
         parts["total"].backward()
@@ -186,7 +187,8 @@ def train(
             }
             torch.save(state, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
-            save_model(averaged.module, out, "nano", {"samples": done * schedule.batch, **asdict(schedule)})
+            notes = {"samples": done * schedule.batch, **asdict(schedule)}
+            save_model(config, averaged.module.state_dict(), out, notes)
 
 
 if __name__ == "__main__":
