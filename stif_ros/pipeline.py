@@ -8,7 +8,6 @@ import math
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -91,9 +90,9 @@ class TrackingPipeline:
         self._publish = publish
         self._problem = problem
         self._settings = settings
-        self._lock = threading.Lock()  # guards the history, the pending requests, the target id and the image size
+        self._lock = threading.Lock()  # guards the history, the pending request and the wish to reset
         self._history = FrameHistory(settings().history_seconds, settings().history_megabytes)
-        self._pending: deque[_Pending] = deque()
+        self._pending: _Pending | None = None  # a newer request takes the place of one that still waits
         self._target_id = ""
         self._image_size: tuple[int, int] | None = None
         self._result: TrackResult | None = None
@@ -138,10 +137,9 @@ class TrackingPipeline:
             self.counters.received += 1
             self._keep(frame)
             # A request for "the next image" means this one, even if the worker takes a newer one first.
-            self._pending = deque(
-                replace(pending, frame=frame) if pending.request.stamp_ns is None and not pending.frame else pending
-                for pending in self._pending
-            )
+            pending = self._pending
+            if pending is not None and pending.request.stamp_ns is None and pending.frame is None:
+                self._pending = replace(pending, frame=frame)
         worker.put(frame)
 
     def _keep(self, frame: Frame) -> None:
@@ -178,7 +176,7 @@ class TrackingPipeline:
             text = "tracking starts with the next image"
             if request.stamp_ns is not None:
                 pending, text = self._find_image(pending, request.stamp_ns)
-            self._pending.append(pending)
+            self._pending = pending
             target_id = request.target_id or self._target_id or DEFAULT_TARGET_ID
         worker.wake()
         return target_id, text
@@ -202,13 +200,13 @@ class TrackingPipeline:
         raise ValueError(f"no image has this stamp ({age:.3f} s before the newest): use the stamp of one received")
 
     def reset(self) -> None:
-        """Forgets the target and all requests, before the next image is tracked."""
+        """Forgets the target and what was asked for, before the next image is tracked."""
         worker = self._worker
         with self._lock:
-            self._pending.clear()
+            self._pending = None
             self._reset_asked = True
         if worker is None:
-            self._take_requests(None, None)
+            self._take_request(None, None)
         else:
             worker.wake()
 
@@ -225,14 +223,14 @@ class TrackingPipeline:
         self.counters.skipped += replaced
         self._skipped += replaced
         if frame is None:  # woken by a request
-            self._take_requests(None, None)
+            self._take_request(None, None)
             return
         image = self._image(frame)
         if image is None:
             self.counters.refused += 1
             return
         begin = time.perf_counter()
-        result = self._take_requests(frame, image)
+        result = self._take_request(frame, image)
         if result is None and self._target_id:
             result = self._tracker.track(image)
         track_ms = (time.perf_counter() - begin) * 1000
@@ -252,48 +250,46 @@ class TrackingPipeline:
         self._image_size = (image.shape[1], image.shape[0])
         return image
 
-    def _take_requests(self, frame: Frame | None, image: NDArray[np.uint8] | None) -> TrackResult | None:
+    def _take_request(self, frame: Frame | None, image: NDArray[np.uint8] | None) -> TrackResult | None:
         """Carries out what was asked for up to this frame; a result if the target was set in this very image."""
         with self._lock:
             if self._reset_asked:
                 self._reset_asked, self._target_id, self._result = False, "", None
             due = self._due(frame)
-        result = None
-        for request, start in due:
-            result = None
-            start_image = image if start is frame else self._image(start)
-            if start_image is None:
-                self._problem("target refused: its image could not be used")
-                continue
-            try:
-                box = request.pixels(start_image.shape[1], start_image.shape[0])
-            except ValueError as error:
-                self._problem(f"target refused: {error}")
-                continue
-            result = self._tracker.init(start_image, box)
-            self._target_id = request.target_id or self._target_id or DEFAULT_TARGET_ID
-            self._result, self._last_seen_ns = result, start.stamp_ns
-            if start is not frame:
-                self._catch_up(start, frame)
-                result = None
-        return result
+        if due is None:
+            return None
+        request, start = due
+        start_image = image if start is frame else self._image(start)
+        if start_image is None:
+            self._problem("target refused: its image could not be used")
+            return None
+        try:
+            box = request.pixels(start_image.shape[1], start_image.shape[0])
+        except ValueError as error:
+            self._problem(f"target refused: {error}")
+            return None
+        self._result = self._tracker.init(start_image, box)
+        self._target_id, self._last_seen_ns = request.target_id or self._target_id or DEFAULT_TARGET_ID, start.stamp_ns
+        if start is frame:
+            return self._result
+        self._catch_up(start, frame)
+        return None
 
-    def _due(self, frame: Frame | None) -> list[tuple[TargetRequest, Frame]]:
-        """Takes the requests whose image is here, and drops those whose image will not come any more."""
-        due, waiting = [], deque[_Pending]()
-        for pending in self._pending:
-            stamp_ns, start = pending.request.stamp_ns, pending.frame
-            if start is None and stamp_ns is not None:
-                start = self._history.at(stamp_ns)
-                if start is None and (self._history.newest_ns or 0) > stamp_ns:
-                    self._problem("target refused: no image with its stamp arrived")
-                    continue
-            if start is None or (frame is not None and start.serial > frame.serial):
-                waiting.append(replace(pending, frame=start))
-            else:
-                due.append((pending.request, start))
-        self._pending = waiting
-        return due
+    def _due(self, frame: Frame | None) -> tuple[TargetRequest, Frame] | None:
+        """Takes the pending request if its image is here, and drops it if that will not come any more."""
+        pending = self._pending
+        if pending is None:
+            return None
+        stamp_ns, start = pending.request.stamp_ns, pending.frame
+        if start is None and stamp_ns is not None:
+            start = self._history.at(stamp_ns)
+            if start is None and (self._history.newest_ns or 0) > stamp_ns:
+                self._problem("target refused: no image with its stamp arrived")
+                self._pending = None
+        if start is None or (frame is not None and start.serial > frame.serial):
+            return None
+        self._pending = None
+        return pending.request, start
 
     def _catch_up(self, start: Frame, end: Frame | None) -> None:
         """Tracks through the images between two frames in at most ``catch_up_seconds``, leaving out some if need be."""

@@ -146,6 +146,8 @@ class TrackerNode(LifecycleNode):
 
     def _publish(self, outcome: Outcome) -> None:
         assert self._pipeline is not None
+        if not self.context.ok():  # on the way out, the worker may be a moment behind
+            return
         header = outcome.message.header
         height, width = outcome.image.shape[:2]
         track = track_message(header, (width, height), outcome.result, outcome.target_id, outcome.unseen_ns)

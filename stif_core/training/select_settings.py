@@ -29,7 +29,8 @@ SEARCHED: dict[str, tuple[float, ...]] = {
     "penalty": (0.02, 0.06, 0.1, 0.15),
     "size_rate": (0.3, 0.45, 0.6, 0.8),
 }
-FALSE_ALARMS = 0.02  # share of frames without the target that may reach tracking_score
+# Shares of the frames with the target found that may score lower; what they let pass of the others is printed.
+BELOW = {"tracking_score": 0.08, "uncertain_score": 0.02, "memory_score": 0.5}
 
 
 def search(backend: Backend, sequences: list[Sequence]) -> TrackerSettings:
@@ -82,16 +83,6 @@ def collect_scores(
     return np.array(found), np.array(absent)
 
 
-def thresholds(found: FloatArray, absent: FloatArray) -> dict[str, float]:
-    """States' thresholds: what few frames without the target reach, and what as few with it fall below."""
-    tracking = float(np.quantile(absent, 1 - FALSE_ALARMS))
-    return {
-        "tracking_score": round(tracking, 3),
-        "uncertain_score": round(min(tracking, float(np.quantile(absent, 1 - 3 * FALSE_ALARMS))), 3),
-        "memory_score": round(float(np.quantile(found, 0.5)), 3),
-    }
-
-
 def select_settings(
     root: Annotated[Path, typer.Option(help="Training data with the validation clips under videos/.")],
     model: Annotated[str, typer.Option(help="Name of a shipped model, or path of its JSON file; it is rewritten.")],
@@ -109,7 +100,10 @@ def select_settings(
     for name, values in (("found", found), ("painted out", absent)):
         quantiles = np.quantile(values, [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99]).round(3).tolist()
         print(f"score with the target {name}, quantiles .01 .05 .25 .5 .75 .95 .99: {quantiles}")
-    chosen = {name: getattr(settings, name) for name in SEARCHED} | thresholds(found, absent)
+    thresholds = {name: round(float(np.quantile(found, share)), 3) for name, share in BELOW.items()}
+    for name, value in thresholds.items():
+        print(f"{name} {value}: reached by {(absent >= value).mean():.1%} of the frames without the target")
+    chosen = {name: getattr(settings, name) for name in SEARCHED} | thresholds
     for interval in (5, 10, 25):
         candidate = replace(TrackerSettings(**chosen), memory_interval=interval)
         auc = evaluate("stif", StifBoxes(Tracker(backend, candidate)), sequences).success_auc

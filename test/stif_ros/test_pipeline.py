@@ -160,6 +160,15 @@ def test_stamp_whose_image_never_came_is_reported(harness):
     assert h.problems == ["target refused: no image with its stamp arrived"]
 
 
+def test_a_newer_request_takes_the_place_of_one_that_waits(harness):
+    h = harness()
+    h.feed(image_message(0))
+    h.pipeline.set_target(request(3, stamp_of(3), "first"))
+    h.pipeline.set_target(request(1, target_id="second"))
+    h.feed(*(image_message(i) for i in range(1, 5)))
+    assert [o.target_id for o in h.outcomes[1:]] == ["second"] * 4
+
+
 def test_stamp_older_than_the_ring_is_refused_with_its_age(harness):
     h = harness(history_seconds=0.1)
     h.feed(*(image_message(i) for i in range(10)))
