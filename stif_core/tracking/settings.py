@@ -14,19 +14,22 @@ class TrackerSettings:
     memory_interval: int = 10  # a trusted frame enters the memory after so many frames
     memory_score: float = 0.7  # a frame is trusted from this score on
     memory_capacity: int = 8  # frames that the bank holds, the initial one included
-    tracking_score: float = 0.5  # from here on the target is seen
-    uncertain_score: float = 0.35  # below it, it is not: the state leaves TRACKING
-    lost_after: int = 10  # frames in a row that were not TRACKING make the target LOST
-    confirm_frames: int = 3  # frames in a row at tracking_score bring a LOST target back
-    search_growth: float = 1.05  # of the search area's side, for every frame in LOST
-    largest_search: float = 2.0  # bound of that growth
+    # How high the score of a target usually is differs from target to target; a sudden drop below that tells more than
+    # any fixed threshold. The usual score is a running mean of the frames in TRACKING, within these bounds.
+    usual_rate: float = 0.1
+    usual_low: float = 0.6
+    usual_high: float = 0.9
+    uncertain_ratio: float = 0.8  # of the usual score: below it the state leaves TRACKING
+    tracking_ratio: float = 0.9  # of the usual score: from here on the target is seen again
+    lost_after: int = 30  # frames in a row that were not TRACKING make the target LOST
+    confirm_frames: int = 3  # frames in a row at tracking_ratio bring a LOST target back
+    search_reach: float = 2.0  # how far from its last position a LOST target is looked for, in sides of a crop
+    search_step: float = 0.5  # distance of the windows visited in turn, in the same unit
 
     def __post_init__(self) -> None:
-        if not 0 <= self.uncertain_score <= self.tracking_score <= 1:
-            raise ValueError(
-                "expected 0 <= uncertain_score <= tracking_score <= 1, "
-                f"got {self.uncertain_score} and {self.tracking_score}"
-            )
+        for low, high in (("uncertain_ratio", "tracking_ratio"), ("usual_low", "usual_high")):
+            if not 0 <= getattr(self, low) <= getattr(self, high):
+                raise ValueError(f"expected 0 <= {low} <= {high}, got {getattr(self, low)} and {getattr(self, high)}")
         for name in ("memory_interval", "memory_capacity", "lost_after", "confirm_frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -1,6 +1,7 @@
 """The online tracker: one target through a stream of images."""
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -31,7 +32,7 @@ class TrackResult:
     """What is known of the target in one image.
 
     Attributes:
-        box: xywh in image pixels; while LOST where the target was last, NaN if nothing is known of that.
+        box: xywh in image pixels; while LOST where the target was last seen, NaN if nothing is known of that.
         score: 0 to 1, of the best candidate in this image.
         state: Whether to believe it.
     """
@@ -47,6 +48,7 @@ class Tracker:
     def __init__(self, backend: Backend, settings: TrackerSettings | None = None) -> None:
         self.backend = backend
         self.settings = settings or TrackerSettings()
+        self._search_offsets = search_offsets(self.settings.search_reach, self.settings.search_step)
         self._bank: MemoryBank | None = None
 
     @classmethod
@@ -71,10 +73,12 @@ class Tracker:
         self._image_size = (width, height)
         self._index = 0
         self._state = TrackState.TRACKING
-        self._unseen = 0  # frames in a row below TRACKING
-        self._confirmed = 0  # frames in a row in which a LOST target was seen again
-        self._candidate = self._box  # where it was seen then
-        self._search = 1.0  # growth of the search area
+        self._seen_box = self._box  # where it was last in TRACKING
+        self._unseen = 0  # frames in a row since then
+        self._usual_score: float | None = None  # of the frames in TRACKING; None before the first
+        self._visits = 0  # windows searched while LOST
+        self._candidate: FloatArray | None = None  # where a LOST target may be
+        self._confirmed = 0  # frames in a row in which it was seen there
         self._misplaced = False  # the box says nothing about where the target was
         self._bank = MemoryBank(self._memorize(image), self.settings.memory_capacity)
         return TrackResult(self._box.copy(), 1.0, self._state)
@@ -92,9 +96,10 @@ class Tracker:
         self._index += 1
         if (width, height) != self._image_size:
             self._follow_resolution(width, height)
-        anchor = self._candidate if self._confirmed else self._box
+        anchor = self._box if self._candidate is None else self._candidate
         window = SearchWindow.around(anchor, self.backend.config.crop_size)
-        window = SearchWindow(window.x, window.y, window.side * self._search, window.size)
+        if self._state == TrackState.LOST and self._candidate is None:
+            window = self._next_search_window(window)
         peak = self._find(image, window, anchor)
         box = self._smoothed(peak, window, anchor)
         box = clip_box(box, width, height, SMALLEST_BOX)
@@ -109,6 +114,17 @@ class Tracker:
         if self._bank is None:
             raise RuntimeError("the tracker has no target: call init(image, box) first")
         self._box = clip_box(check_target_box(box, *self._image_size), *self._image_size, SMALLEST_BOX)
+
+    def _next_search_window(self, around: SearchWindow) -> SearchWindow:
+        """The next window to search for a LOST target; those that look past the image are left out."""
+        width, height = self._image_size
+        for _ in self._search_offsets:
+            dx, dy = self._search_offsets[self._visits % len(self._search_offsets)]
+            self._visits += 1
+            x, y = around.x + dx * around.side, around.y + dy * around.side
+            if 0 <= x <= width and 0 <= y <= height:
+                return replace(around, x=x, y=y)
+        return around
 
     def _find(self, image: NDArray[np.uint8], window: SearchWindow, anchor: FloatArray) -> Peak:
         assert self._bank is not None
@@ -125,25 +141,39 @@ class Tracker:
         return np.concatenate([centre(found) - size / 2, size])
 
     def _update_state(self, score: float, box: FloatArray) -> None:
-        """TRACKING -> UNCERTAIN at a low score; LOST when that lasts; back only when the target is seen again."""
+        """TRACKING -> UNCERTAIN when the score drops; LOST when that lasts; back only when the target is seen again."""
         settings = self.settings
-        if self._state == TrackState.LOST:
-            self._confirmed = self._confirmed + 1 if score >= settings.tracking_score else 0
-            self._candidate = box
-            if self._confirmed < settings.confirm_frames:
-                self._search = min(self._search * settings.search_growth, settings.largest_search)
-                return
+        if self._usual_score is None:
+            self._usual_score = score
+        usual = float(np.clip(self._usual_score, settings.usual_low, settings.usual_high))
+        doubtful, seen = score < settings.uncertain_ratio * usual, score >= settings.tracking_ratio * usual
+        if self._state == TrackState.LOST and not self._confirmed_again(box, doubtful, seen):
+            return
+        if seen:
             self._state = TrackState.TRACKING
-        elif self._state == TrackState.UNCERTAIN and score >= settings.tracking_score:
-            self._state = TrackState.TRACKING
-        elif self._state == TrackState.TRACKING and score < settings.uncertain_score:
+        elif doubtful and self._state == TrackState.TRACKING:
             self._state = TrackState.UNCERTAIN
         self._box = box
-        self._unseen = 0 if self._state == TrackState.TRACKING else self._unseen + 1
-        if self._unseen >= settings.lost_after:
-            self._state = TrackState.LOST
         if self._state == TrackState.TRACKING:
-            self._confirmed, self._search, self._misplaced = 0, 1.0, False
+            self._seen_box = box
+            self._usual_score += settings.usual_rate * (score - self._usual_score)
+            self._unseen, self._misplaced = 0, False
+            return
+        self._unseen += 1
+        if self._unseen >= settings.lost_after:
+            self._state, self._visits = TrackState.LOST, 0
+            self._box = self._seen_box  # the guesses since then are worth nothing
+
+    def _confirmed_again(self, box: FloatArray, doubtful: bool, seen: bool) -> bool:
+        """Whether a LOST target was seen in several frames in a row; the first may find it near a window's edge."""
+        if self._candidate is None:
+            self._candidate = None if doubtful else box
+            return False
+        self._candidate, self._confirmed = (box, self._confirmed + 1) if seen else (None, 0)
+        if self._confirmed < self.settings.confirm_frames:
+            return False
+        self._candidate, self._confirmed = None, 0
+        return True
 
     def _remember(self, image: NDArray[np.uint8], score: float) -> None:
         assert self._bank is not None
@@ -162,13 +192,30 @@ class Tracker:
         old_width, old_height = self._image_size
         factor = np.array([width / old_width, height / old_height])
         self._image_size = (width, height)
-        self._box = self._box * np.tile(factor, 2)
-        self._candidate = self._candidate * np.tile(factor, 2)
+        scale = np.tile(factor, 2)
+        self._box, self._seen_box = self._box * scale, self._seen_box * scale
+        self._candidate = None
         if abs(factor[0] / factor[1] - 1) > SAME_ASPECT:
             size = self._box[2:] / factor * np.sqrt(factor.prod())
             self._box = np.concatenate([np.array([width, height]) / 2 - size / 2, size])
-            self._state, self._confirmed, self._misplaced = TrackState.LOST, 0, True
-            self._search = self.settings.largest_search
+            self._state, self._misplaced = TrackState.LOST, True
+
+
+def search_offsets(reach: float, step: float) -> list[tuple[float, float]]:
+    """Where to look for a LOST target, one window a frame: squares around its last position, each larger than before.
+
+    Every square is searched whole, so that what is near is looked at more often than what is far.
+
+    Args:
+        reach: Largest offset in x and y, in sides of the search window.
+        step: Distance of neighbouring windows, in the same unit.
+    """
+    offsets = []
+    for radius in range(1, max(1, int(reach / step)) + 1):
+        axis = range(-radius, radius + 1)
+        square = sorted(itertools.product(axis, axis), key=lambda ij: max(abs(ij[0]), abs(ij[1])))
+        offsets += [(i * step, j * step) for i, j in square]
+    return offsets
 
 
 def _check_image(image: NDArray[np.uint8]) -> tuple[int, int]:

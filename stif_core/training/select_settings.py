@@ -1,7 +1,7 @@
 """Finds a model's tracking parameters on the validation clips: ``python -m stif_core.training.select_settings --help``.
 
-Post-processing and memory are searched one value at a time for the best success AUC. The thresholds of the states come
-from two sets of scores: of frames in which the target was found, and of frames from which it was painted out.
+Post-processing and memory are searched one value at a time for the best success AUC. The bounds of the usual score
+come from the frames in which the target was found; the same frames with it painted out tell what they let pass.
 """
 
 import json
@@ -29,14 +29,14 @@ SEARCHED: dict[str, tuple[float, ...]] = {
     "penalty": (0.02, 0.06, 0.1, 0.15),
     "size_rate": (0.3, 0.45, 0.6, 0.8),
 }
-# Shares of the frames with the target found that may score lower; what they let pass of the others is printed.
-BELOW = {"tracking_score": 0.08, "uncertain_score": 0.02, "memory_score": 0.5}
+# Quantiles of the score of frames in which the target was found.
+QUANTILES = {"usual_low": 0.08, "memory_score": 0.4, "usual_high": 0.95}
 
 
 def search(backend: Backend, sequences: list[Sequence]) -> TrackerSettings:
     """The post-processing with the best mean success AUC on the initial frame alone, whatever the states say."""
-    # A target that is never LOST: every frame counts.
-    settings = TrackerSettings(lost_after=10**6, tracking_score=0.0, uncertain_score=0.0, memory_capacity=1)
+    # Always TRACKING: every frame counts.
+    settings = TrackerSettings(uncertain_ratio=0.0, tracking_ratio=0.0, memory_capacity=1)
     best = 0.0
     for name, values in SEARCHED.items():
         for value in values:
@@ -100,10 +100,11 @@ def select_settings(
     for name, values in (("found", found), ("painted out", absent)):
         quantiles = np.quantile(values, [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99]).round(3).tolist()
         print(f"score with the target {name}, quantiles .01 .05 .25 .5 .75 .95 .99: {quantiles}")
-    thresholds = {name: round(float(np.quantile(found, share)), 3) for name, share in BELOW.items()}
-    for name, value in thresholds.items():
-        print(f"{name} {value}: reached by {(absent >= value).mean():.1%} of the frames without the target")
-    chosen = {name: getattr(settings, name) for name in SEARCHED} | thresholds
+    chosen = {name: getattr(settings, name) for name in SEARCHED}
+    chosen |= {name: round(float(np.quantile(found, share)), 3) for name, share in QUANTILES.items()}
+    low = TrackerSettings(**chosen).uncertain_ratio * chosen["usual_low"]
+    below = f"{(found < low).mean():.1%} with the target, {(absent < low).mean():.1%} without"
+    print(f"lowest bound of TRACKING {low:.3f}; frames below it: {below}")
     for interval in (5, 10, 25):
         candidate = replace(TrackerSettings(**chosen), memory_interval=interval)
         auc = evaluate("stif", StifBoxes(Tracker(backend, candidate)), sequences).success_auc
