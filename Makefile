@@ -1,7 +1,7 @@
 # Everything runs in this repository's own .venv, which `setup` makes; nothing needs to be activated or sourced.
 PYTHON ?= python3
 IN_ENV := scripts/with_env
-DEMO_ARGS := $(if $(SEQ),--seq "$(SEQ)") $(if $(VIDEO),--video "$(VIDEO)" --box "$(BOX)")
+DEMO_ARGS := $(if $(SEQ),--seq="$(SEQ)") $(if $(VIDEO),--video="$(VIDEO)" --box="$(BOX)")
 
 .PHONY: help setup setup-dev demo lint test clean
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stif_core.cli import parse_box
 from stif_core.evaluation.rendered_clip import RenderedClip
 from stif_core.evaluation.sequences import read_sequence
-from stif_core.geometry import FloatArray
+from stif_core.geometry import FloatArray, check_target_box
 from stif_core.io.source import FolderSource, open_source
 
 
@@ -41,7 +41,9 @@ def open_clip(sequence: str | None, video: str | None, box: str | None) -> Clip:
         if not box:
             raise ValueError("VIDEO=FILE needs the target in its first image: BOX=x,y,w,h in pixels")
         film = open_source(video)
-        return Clip(Path(video).name, film, film.fps, np.array(parse_box(box)), None)
+        first = next(iter(open_source(video)))
+        target = check_target_box(parse_box(box), first.shape[1], first.shape[0])
+        return Clip(Path(video).name, film, film.fps, target, None)
     rendered = RenderedClip()
     truth = rendered.truth()
     return Clip("rendered clip", rendered, rendered.fps, truth[0], truth)

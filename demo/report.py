@@ -30,14 +30,22 @@ class TrackedFrame:
 
 @dataclass(frozen=True)
 class Summary:
-    """Written to ``summary.json``. Frames: sent = received + lost; received = tracked + skipped."""
+    """Written to ``summary.json``.
+
+    Frames: sent = received + lost, received = tracked + not seen + skipped + refused. ``frames_received``,
+    ``frames_refused`` are the node's count, ``frames_tracked`` (TRACKING, UNCERTAIN), ``frames_not_seen`` (LOST, IDLE)
+    and ``frames_skipped`` come from the ``track`` messages: they add up if no message got lost.
+    """
 
     clip: str
     frames_sent: int
     frames_received: int
     frames_tracked: int
+    frames_not_seen: int
     frames_skipped: int
+    frames_refused: int
     frames_lost: int
+    frames_lost_node_estimate: int  # from gaps between stamps
     mean_iou: float | None
     success_auc: float | None
     latency_p50_ms: float
@@ -47,10 +55,8 @@ class Summary:
 
     @property
     def adds_up(self) -> bool:
-        return (
-            self.frames_sent == self.frames_received + self.frames_lost
-            and self.frames_received == self.frames_tracked + self.frames_skipped
-        )
+        done = self.frames_tracked + self.frames_not_seen + self.frames_skipped + self.frames_refused
+        return self.frames_received == done and self.frames_lost >= 0
 
 
 def summarise(
@@ -62,7 +68,7 @@ def summarise(
         clip: What was played.
         sent: Frames sent by the player.
         tracked: Track messages by the index of their frame.
-        node_counts: ``frames_received`` and ``frames_lost_in_transport`` of the node's diagnostics.
+        node_counts: What the node's diagnostics count of the frames.
         cpu_share: Processor time of the node over wall time.
     """
     scores = None
@@ -70,13 +76,17 @@ def summarise(
         scores = accuracy(held_boxes(clip, tracked, sent), clip.truth)
     latency = [frame.latency_ms for frame in tracked.values()] or [float("nan")]
     states = [frame.state for frame in tracked.values()]
+    seen = states.count("TRACKING") + states.count("UNCERTAIN")
     return Summary(
         clip=clip.name,
         frames_sent=sent,
         frames_received=node_counts["frames_received"],
-        frames_tracked=len(tracked),
+        frames_tracked=seen,
+        frames_not_seen=len(states) - seen,
         frames_skipped=sum(frame.skipped for frame in tracked.values()),
-        frames_lost=node_counts["frames_lost_in_transport"],
+        frames_refused=node_counts["frames_refused"],
+        frames_lost=sent - node_counts["frames_received"],
+        frames_lost_node_estimate=node_counts["frames_lost_in_transport"],
         mean_iou=scores.mean_iou if scores else None,
         success_auc=scores.success_auc if scores else None,
         latency_p50_ms=float(np.percentile(latency, 50)),

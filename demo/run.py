@@ -59,7 +59,10 @@ class Observer(Node):
     def set_target(self, start_ns: int) -> None:
         """Sends the box of the first frame, by the stamp that the frame will have."""
         self._start_ns = start_ns
+        deadline = time.monotonic() + SERVICE_TIMEOUT
         while self._target.get_subscription_count() == 0:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the tracker node does not listen to target_init")
             rclpy.spin_once(self, timeout_sec=0.05)
         x, y, width, height = self._clip.box.tolist()
         message = TargetInit(target_id="demo", x=x, y=y, width=width, height=height)
@@ -127,6 +130,8 @@ def play(clip: Clip, arguments: list[str]) -> tuple[Summary, dict[int, TrackedFr
         before = process.cpu_times()
         while player.poll() is None:
             observer.spin_for(0.05)
+            if tracker.poll() is not None:
+                raise RuntimeError("the tracker node ended; its log tells why")
         after = process.cpu_times()
         cpu = (after.user + after.system - before.user - before.system) / (time.monotonic() - began)
         observer.spin_for(2.5)  # the last track, and diagnostics that count it
@@ -140,7 +145,10 @@ def play(clip: Clip, arguments: list[str]) -> tuple[Summary, dict[int, TrackedFr
         for process in (player, tracker):
             if process is not None and process.poll() is None:
                 process.terminate()
-                process.wait(10)
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
         observer.destroy_node()
         rclpy.try_shutdown()
 
@@ -157,17 +165,17 @@ def main() -> int:
         clip = open_clip(args.seq, args.video, args.box)
         summary, tracked = play(clip, chosen)
         write_results(args.out, clip, summary, tracked)
-    except (ValueError, RuntimeError, OSError) as error:
+    except (ValueError, RuntimeError, OSError, psutil.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print_summary(summary)
     print(f"written: {args.out}/summary.json, tracked.mp4, contact_sheet.png")
-    share = summary.frames_tracked / summary.frames_sent
+    share = summary.frames_tracked / max(1, summary.frames_sent)
     failures = []
     if not summary.adds_up:
         failures.append("the counts of frames do not add up")
     if share < LEAST_TRACKED:
-        failures.append(f"only {share:.0%} of the frames were tracked")
+        failures.append(f"the target was tracked in only {share:.0%} of the frames")
     if summary.mean_iou is not None and summary.mean_iou <= LEAST_IOU:
         failures.append(f"the mean IoU is not above {LEAST_IOU}")
     for failure in failures:

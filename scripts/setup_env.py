@@ -117,6 +117,11 @@ def find_python() -> str:
 def make_venv(folder: Path, python: str) -> None:
     if (folder / "bin/python").exists():
         version = output([str(folder / "bin/python"), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"])
+        # A run that was cut off may have left a folder without pip.
+        whole = output([str(folder / "bin/python"), "-c", "import pip; print('pip')"]) == "pip"
+        if not whole:
+            shutil.rmtree(folder)
+            return make_venv(folder, python)
         if version not in PYTHONS:
             raise SetupError(f"{folder.name} holds Python {version or 'that does not start'}: rm -r {folder.name}")
         return

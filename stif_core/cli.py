@@ -1,5 +1,6 @@
 """The command ``stif``."""
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -32,7 +34,7 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        messages.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        messages.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
 
 
@@ -64,7 +66,7 @@ def track(
     backend: BackendName = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Follows a target: one line x,y,w,h,score,state for every image after the first."""
+    """Follows a target: one line x,y,w,h,score,state for every image."""
     from stif_core.io.drawing import VideoFile, draw_track
     from stif_core.io.source import open_source
     from stif_core.tracking import Tracker
@@ -74,15 +76,15 @@ def track(
         tracker = Tracker.load(model, backend, threads)
         images = iter(frames)
         first = next(images)
-        tracker.init(first, parse_box(box))
+        target = parse_box(box)
         lines = out.open("w") if out else None
         film = VideoFile(video, frames.fps) if video else None
         seconds, count = 0.0, 0
         try:
-            with progress_bar("tracking", frames.count and frames.count - 1) as advance:
-                for image in images:
+            with progress_bar("tracking", frames.count) as advance:
+                for image in itertools.chain([first], images):
                     start = time.perf_counter()
-                    result = tracker.track(image)
+                    result = tracker.track(image) if count else tracker.init(image, target)
                     seconds += time.perf_counter() - start
                     count += 1
                     text = ",".join(f"{value:.2f}" for value in result.box)
@@ -97,8 +99,8 @@ def track(
                 lines.close()
             if film:
                 film.close()
-    rate = f"{count / seconds:.1f} frames/s" if seconds else "no further frame"
-    messages.print(f"{count} frames tracked with {model} on {tracker.backend.name}, {rate}")
+    rate = count / seconds if seconds else 0.0
+    messages.print(f"{count} frames tracked with {escape(model)} on {tracker.backend.name}, {rate:.1f} frames/s")
 
 
 @app.command()

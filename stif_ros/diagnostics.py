@@ -5,11 +5,13 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from stif_ros.pipeline import TrackingPipeline
 
+SILENCE = 1.0  # seconds without a tracked image that are worth a warning
+
 
 def diagnostic_array(
     stamp: Time, node_name: str, pipeline: TrackingPipeline, backend: str, last_problem: str
 ) -> DiagnosticArray:
-    """One status: WARN while the target is LOST or no image is tracked, else OK."""
+    """One status: WARN while the target is LOST or no image is tracked (none comes, or none can be used), else OK."""
     counters = pipeline.counters
     values = {
         "state": pipeline.state,
@@ -31,6 +33,9 @@ def diagnostic_array(
         status.level, status.message = DiagnosticStatus.OK, "inactive"
     elif not counters.tracked:
         status.level, status.message = DiagnosticStatus.WARN, "no image has been tracked yet"
+    elif counters.silent_for() > SILENCE:
+        status.level = DiagnosticStatus.WARN
+        status.message = f"no image has been tracked for {counters.silent_for():.1f} s"
     elif pipeline.state == "LOST":
         status.level, status.message = DiagnosticStatus.WARN, "the target is lost"
     else:

@@ -72,15 +72,15 @@ class TrackingPipeline:
         tracker: Tracker,
         convert: Callable[[Any], NDArray[np.uint8]],
         publish: Callable[[Outcome], None],
-        problem: Callable[[str], None],
+        problem: Callable[[str, str], None],
         settings: Callable[[], PipelineSettings] = PipelineSettings,
     ) -> None:
         """
         Args:
             tracker: Used by the worker's thread alone.
             convert: Image message -> (H, W, 3) BGR; raises ValueError for one that it cannot convert.
-            publish: Takes each outcome, in the worker's thread.
-            problem: Takes a line about an image or a request that could not be used.
+            publish: Takes each outcome, in the worker's thread; must not raise.
+            problem: Takes the kind of a problem ("image", "time", "target" or "defect") and a line about it.
             settings: Gives the values that hold now.
         """
         self.counters = Counters()
@@ -120,10 +120,13 @@ class TrackingPipeline:
         self._worker = NewestWorker(self._work)
 
     def stop(self) -> None:
-        """Returns when the image in work is done; the target stays."""
+        """Returns when the image in work is done; the target stays, a request that still waits is dropped."""
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.stop()
+        with self._lock:
+            self._pending = None
+        self._skipped = 0
 
     def add_image(self, message: Any) -> None:
         """Takes an image message; never waits for the tracker."""
@@ -146,8 +149,9 @@ class TrackingPipeline:
         newest = self._history.newest_ns
         if newest is not None and frame.stamp_ns < newest:
             self._problem(
+                "time",
                 f"the images' time ran backwards by {(newest - frame.stamp_ns) / 1e9:.3f} s: "
-                "the images before are forgotten, tracking goes on"
+                "the images before are forgotten, tracking goes on",
             )
             self._history.clear()
             self.transport.restart()
@@ -213,22 +217,29 @@ class TrackingPipeline:
     # -- the worker's thread
 
     def _work(self, frame: Frame | None, replaced: int) -> None:
-        try:
-            self._process(frame, replaced)
-        except Exception:  # the node must outlive a defect in one image's way; the traceback goes to the log
-            self.counters.refused += frame is not None
-            self._problem(f"internal error, please report it:\n{traceback.format_exc()}")
-
-    def _process(self, frame: Frame | None, replaced: int) -> None:
         self.counters.skipped += replaced
         self._skipped += replaced
-        if frame is None:  # woken by a request
-            self._take_request(None, None)
+        try:
+            if frame is None:  # woken by a request
+                self._take_request(None, None)
+                return
+            outcome = self._process(frame)
+        except Exception:  # the node must outlive a defect in one image's way; the traceback goes to the log
+            self.counters.refused += frame is not None
+            self._problem("defect", f"internal error, please report it:\n{traceback.format_exc()}")
             return
-        image = self._image(frame)
-        if image is None:
+        if outcome is None:
             self.counters.refused += 1
             return
+        self._skipped = 0
+        self.counters.track_done(outcome.track_ms)
+        self._publish(outcome)
+
+    def _process(self, frame: Frame) -> Outcome | None:
+        """Tracks in one image; None for an image that cannot be used."""
+        image = self._image(frame)
+        if image is None:
+            return None
         begin = time.perf_counter()
         result = self._take_request(frame, image)
         if result is None and self._target_id:
@@ -238,14 +249,13 @@ class TrackingPipeline:
         if result is not None and result.state == TrackState.TRACKING:
             self._last_seen_ns = frame.stamp_ns
         unseen_ns = 0 if result is None else max(0, frame.stamp_ns - self._last_seen_ns)
-        skipped, self._skipped = self._skipped, 0
-        self._publish(Outcome(frame.message, image, result, self._target_id, unseen_ns, skipped, track_ms))
+        return Outcome(frame.message, image, result, self._target_id, unseen_ns, self._skipped, track_ms)
 
     def _image(self, frame: Frame) -> NDArray[np.uint8] | None:
         try:
             image = self._convert(frame.message)
         except ValueError as error:
-            self._problem(f"image refused: {error}")
+            self._problem("image", f"image refused: {error}")
             return None
         self._image_size = (image.shape[1], image.shape[0])
         return image
@@ -261,12 +271,12 @@ class TrackingPipeline:
         request, start = due
         start_image = image if start is frame else self._image(start)
         if start_image is None:
-            self._problem("target refused: its image could not be used")
+            self._problem("target", "target refused: its image could not be used")
             return None
         try:
             box = request.pixels(start_image.shape[1], start_image.shape[0])
         except ValueError as error:
-            self._problem(f"target refused: {error}")
+            self._problem("target", f"target refused: {error}")
             return None
         self._result = self._tracker.init(start_image, box)
         self._target_id, self._last_seen_ns = request.target_id or self._target_id or DEFAULT_TARGET_ID, start.stamp_ns
@@ -284,7 +294,7 @@ class TrackingPipeline:
         if start is None and stamp_ns is not None:
             start = self._history.at(stamp_ns)
             if start is None and (self._history.newest_ns or 0) > stamp_ns:
-                self._problem("target refused: no image with its stamp arrived")
+                self._problem("target", "target refused: no image with its stamp arrived")
                 self._pending = None
         if start is None or (frame is not None and start.serial > frame.serial):
             return None

@@ -1,5 +1,6 @@
 """Counts and timings of the node, for diagnostics."""
 
+import time
 from collections import deque
 from statistics import median
 
@@ -42,22 +43,26 @@ class Counters:
         self.tracked = 0
         self.skipped = 0
         self.refused = 0
-        self.last_problem = ""
         self._latency_ms: deque[float] = deque(maxlen=RECENT)
         self._track_ms: deque[float] = deque(maxlen=RECENT)
-        self._published_ns: deque[int] = deque(maxlen=RECENT)
+        self._done: deque[float] = deque(maxlen=RECENT)  # monotonic seconds
 
-    def published(self, now_ns: int, latency_ms: float, track_ms: float) -> None:
+    def track_done(self, track_ms: float) -> None:
         self.tracked += 1
-        self._published_ns.append(now_ns)
+        self._done.append(time.monotonic())
         self._track_ms.append(track_ms)
+
+    def published(self, latency_ms: float) -> None:
         if np.isfinite(latency_ms):
             self._latency_ms.append(latency_ms)
 
+    def silent_for(self) -> float:
+        """Seconds since an image was tracked; infinite before the first."""
+        return time.monotonic() - self._done[-1] if self._done else float("inf")
+
     def rate_hz(self) -> float:
-        if len(self._published_ns) < 2:
-            return 0.0
-        return (len(self._published_ns) - 1) * 1e9 / max(1, self._published_ns[-1] - self._published_ns[0])
+        """Images tracked per second, up to now: it falls when none come any more."""
+        return len(self._done) / (time.monotonic() - self._done[0]) if len(self._done) > 1 else 0.0
 
     def latency_percentile_ms(self, percent: float) -> float:
         return float(np.percentile(self._latency_ms, percent)) if self._latency_ms else float("nan")

@@ -1,14 +1,21 @@
 """The lifecycle node ``tracker``: images and a target in, tracked boxes out."""
 
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -36,71 +43,105 @@ class TrackerNode(LifecycleNode):
         super().__init__("tracker", **kwargs)
         parameters.declare(self)
         self._pipeline: TrackingPipeline | None = None
+        self._image_subscription: Subscription | None = None
+        self._release: list[Callable[[], Any]] = []  # undoes what on_configure made
+        self._last_problem = ""
+        self._told: dict[str, float] = {}  # when a kind of problem was logged last, monotonic seconds
 
     # -- life cycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             tracker = Tracker.load(self._value("model"), self._value("backend"), self._value("threads"))
+            self._backend = tracker.backend.name
+            self._pipeline = TrackingPipeline(
+                tracker, self._convert, self._publish, self._problem, self._pipeline_settings
+            )
+            self._create_interfaces()
         except ValueError as error:
             self.get_logger().error(str(error))
-            return TransitionCallbackReturn.FAILURE
-        self._backend = tracker.backend.name
-        self._pipeline = TrackingPipeline(tracker, self._convert, self._publish, self._problem, self._pipeline_settings)
-        self._last_problem = ""
+        except Exception:  # rclpy drops it without a word
+            self.get_logger().error(f"cannot be configured, please report it:\n{traceback.format_exc()}")
+        else:
+            self.get_logger().info(f"model {self._value('model')} on {self._backend}")
+            return TransitionCallbackReturn.SUCCESS
+        self._release_all()
+        return TransitionCallbackReturn.FAILURE
+
+    def _create_interfaces(self) -> None:
         self._track_publisher = self.create_lifecycle_publisher(Track, "track", 10)
         self._tracks_publisher = self.create_lifecycle_publisher(TrackArray, "tracks", 10)
         self._drawn_publisher = self.create_lifecycle_publisher(Image, "track/image", 1)
+        for publisher in (self._track_publisher, self._tracks_publisher, self._drawn_publisher):
+            self._release.append(partial(self.destroy_lifecycle_publisher, publisher))
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._target_subscription = self.create_subscription(TargetInit, "target_init", self._on_target_init, 10)
-        self._set_target_service = self.create_service(SetTarget, "~/set_target", self._on_set_target)
-        self._reset_service = self.create_service(Trigger, "~/reset", self._on_reset)
-        self._timer = self.create_timer(self._value("diagnostics_period"), self._publish_diagnostics)
-        self.get_logger().info(f"model {self._value('model')} on {self._backend}")
-        return TransitionCallbackReturn.SUCCESS
+        self._release.append(partial(self.destroy_publisher, self._diagnostics_publisher))
+        subscription = self.create_subscription(TargetInit, "target_init", self._on_target_init, 10)
+        self._release.append(partial(self.destroy_subscription, subscription))
+        for kind, name, callback in (
+            (SetTarget, "~/set_target", self._on_set_target),
+            (Trigger, "~/reset", self._on_reset),
+        ):
+            self._release.append(partial(self.destroy_service, self.create_service(kind, name, callback)))
+        timer = self.create_timer(self._value("diagnostics_period"), self._publish_diagnostics)
+        self._release.append(partial(self.destroy_timer, timer))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         assert self._pipeline is not None
-        super().on_activate(state)  # enables the publishers before the first outcome
-        self._pipeline.start()
+        try:
+            super().on_activate(state)  # enables the publishers before the first outcome
+            self._pipeline.start()
+            self._image_subscription = self._subscribe_to_images(self._pipeline)
+        except Exception:  # rclpy drops it without a word
+            self.get_logger().error(f"cannot be activated, please report it:\n{traceback.format_exc()}")
+            self.stop()
+            return TransitionCallbackReturn.FAILURE
+        self.get_logger().info(f"active, images from {self._image_subscription.topic_name}")
+        return TransitionCallbackReturn.SUCCESS
+
+    def _subscribe_to_images(self, pipeline: TrackingPipeline) -> Subscription:
         compressed = self._value("image_transport") == "compressed"
         reliable = self._value("image_reliability") == "reliable"
-        self._image_subscription = self.create_subscription(
+        return self.create_subscription(
             CompressedImage if compressed else Image,
             "image/compressed" if compressed else "image",
-            self._pipeline.add_image,
+            pipeline.add_image,
             QoSProfile(
                 depth=self._value("image_depth"),
                 reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
             ),
         )
-        self.get_logger().info(f"active, images from {self._image_subscription.topic_name}")
-        return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.stop()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        for publisher in (self._track_publisher, self._tracks_publisher, self._drawn_publisher):
-            self.destroy_lifecycle_publisher(publisher)
-        self.destroy_publisher(self._diagnostics_publisher)
-        self.destroy_subscription(self._target_subscription)
-        self.destroy_service(self._set_target_service)
-        self.destroy_service(self._reset_service)
-        self.destroy_timer(self._timer)
-        self._pipeline = None
+        self._release_all()
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.stop()
+        self._release_all()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._release_all()
         return TransitionCallbackReturn.SUCCESS
 
     def stop(self) -> None:
         """Ends the worker and the image subscription; the target stays."""
-        if self._pipeline is not None and self._pipeline.running:
-            self._pipeline.stop()
+        if self._image_subscription is not None:
             self.destroy_subscription(self._image_subscription)
+            self._image_subscription = None
+        if self._pipeline is not None:
+            self._pipeline.stop()
+
+    def _release_all(self) -> None:
+        """Back to what the node was before it was configured."""
+        self.stop()
+        while self._release:
+            self._release.pop()()
+        self._pipeline = None
 
     # -- in
 
@@ -109,7 +150,7 @@ class TrackerNode(LifecycleNode):
         try:
             target_id, text = self._pipeline.set_target(read_request(message))
         except ValueError as error:
-            self._problem(f"target_init refused: {error}")
+            self._problem("target", f"target_init refused: {error}")
         else:
             self.get_logger().info(f"target_init '{target_id}': {text}")
 
@@ -156,7 +197,7 @@ class TrackerNode(LifecycleNode):
         track.latency_ms = self._latency_ms(now, header)
         self._track_publisher.publish(track)
         self._tracks_publisher.publish(TrackArray(header=header, tracks=[track] if outcome.result else []))
-        self._pipeline.counters.published(now.nanoseconds, track.latency_ms, outcome.track_ms)
+        self._pipeline.counters.published(track.latency_ms)
         if self._drawn_publisher.get_subscription_count():
             result = outcome.result
             drawn = draw_track(outcome.image, result.box, result.score, result.state.name) if result else outcome.image
@@ -167,9 +208,14 @@ class TrackerNode(LifecycleNode):
         age = (now.nanoseconds - Time.from_msg(header.stamp).nanoseconds) / 1e6
         return age if 0 <= age < REPLAY_MS and not self._value("use_sim_time") else float("nan")
 
-    def _problem(self, text: str) -> None:
+    def _problem(self, kind: str, text: str) -> None:
+        """Logs a problem; one that may come with every image is logged every few seconds."""
         self._last_problem = text
-        self.get_logger().warning(text, throttle_duration_sec=PROBLEM_PERIOD)
+        now = time.monotonic()
+        if kind in ("image", "time") and now - self._told.get(kind, -PROBLEM_PERIOD) < PROBLEM_PERIOD:
+            return
+        self._told[kind] = now
+        self.get_logger().warning(text)
 
     def _publish_diagnostics(self) -> None:
         assert self._pipeline is not None
@@ -183,8 +229,8 @@ def main(args: list[str] | None = None) -> int:
     rclpy.init(args=args)
     try:
         node = TrackerNode()
-    except ValueError as error:
-        print(f"error: {error}")
+    except (ValueError, ParameterException) as error:
+        print(f"error: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
     try:

@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stif_core.geometry import FloatArray
+from stif_core.geometry import FloatArray, xywh_to_xyxy
 
 PEERS = ("csrt", "kcf", "mil")
 
 
 class OpenCvTracker:
-    """One of OpenCV's trackers with ``init`` and ``track`` like ours; a lost target gives a NaN box."""
+    """One of OpenCV's trackers with ``init`` and ``track`` like ours; without a box it holds the last one, as we do."""
 
     def __init__(self, name: str) -> None:
         factory = f"Tracker{name.upper()}_create"
@@ -23,11 +23,17 @@ class OpenCvTracker:
         self._create = getattr(module, factory)
 
     def init(self, image: NDArray[np.uint8], box: ArrayLike) -> None:
-        x, y, w, h = np.round(np.asarray(box)).astype(int).tolist()
+        # OpenCV's trackers take whole pixels inside the image.
+        size = (image.shape[1], image.shape[0])
+        corners = np.clip(np.round(xywh_to_xyxy(box)), 0, (*size, *size)).astype(int)
+        left, top, right, bottom = corners.tolist()
+        self._box = np.asarray(box, dtype=np.float64)
         self._tracker = self._create()
-        self._tracker.init(image, (x, y, max(w, 1), max(h, 1)))
+        self._tracker.init(image, (left, top, max(right - left, 1), max(bottom - top, 1)))
 
     def track(self, image: NDArray[np.uint8]) -> FloatArray:
         """The box xywh in this image."""
         found, box = self._tracker.update(image)
-        return np.array(box, dtype=np.float64) if found else np.full(4, np.nan)
+        if found:
+            self._box = np.array(box, dtype=np.float64)
+        return self._box

@@ -22,7 +22,7 @@ class BoxTracker(Protocol):
     def init(self, image: NDArray[np.uint8], box: ArrayLike) -> None: ...
 
     def track(self, image: NDArray[np.uint8]) -> FloatArray:
-        """The box xywh in this image, NaN where the tracker has none."""
+        """The box xywh in this image."""
 
 
 class StifBoxes:

@@ -1,13 +1,11 @@
 """Configuration of a STIF network; readable without PyTorch.
 
-Where the paper is silent a field says so; the values of ``googlenet.json`` and ``nano.json`` are the two variants.
+Where the paper is silent a field says so. ``GOOGLENET`` (the paper's) and ``NANO`` are the two variants.
 """
 
 import difflib
-import json
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -44,13 +42,21 @@ class StifConfig:
                 hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(sorted(known))}"
                 raise ValueError(f"unknown key '{key}' in the model configuration{hint}")
         try:
-            return cls(**values)
+            config = cls(**values)
         except TypeError as error:
             raise ValueError(f"incomplete model configuration: {error}") from None
+        for name, choices in CHOICES.items():
+            if getattr(config, name) not in choices:
+                raise ValueError(f"'{name}' of the model is '{getattr(config, name)}', expected {' or '.join(choices)}")
+        return config
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    name: get_args(get_type_hints(StifConfig)[name]) for name in ("trunk", "tde", "score")
+}
 
 GOOGLENET = StifConfig(
     trunk="googlenet", crop_size=289, channels=512, tower_depth=7, tower_channels=256, query_residual=False
@@ -70,8 +76,3 @@ NANO = StifConfig(
 )
 
 VARIANTS = {"googlenet": GOOGLENET, "nano": NANO}
-
-
-def read_config(path: Path) -> StifConfig:
-    """The ``model`` section of a weights' JSON file."""
-    return StifConfig.from_dict(json.loads(path.read_text())["model"])

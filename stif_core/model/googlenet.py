@@ -4,6 +4,8 @@ No second max-pool, the maps are cropped by four cells a side, and the memory an
 their own.
 """
 
+import re
+
 import torch
 from torch import Tensor, nn
 
@@ -148,7 +150,26 @@ class GoogLeNetBranches(nn.Module):
     def query(self, image: Tensor) -> Tensor:
         return self.query_trunk(self._normalise(image))
 
-    def load_pretrained(self, state: dict[str, Tensor]) -> None:
-        """Starts both trunks from one ImageNet checkpoint with this module's names."""
-        self.memory_trunk.load_state_dict(state, strict=True)
-        self.query_trunk.load_state_dict(state, strict=True)
+    def load_imagenet(self, state: dict[str, Tensor]) -> None:
+        """Starts both trunks from torchvision's ``inception_v3`` checkpoint; what lies behind Mixed_6e is left out."""
+        own = {name: state[torchvision_name(name)] for name in self.query_trunk.state_dict()}
+        self.memory_trunk.load_state_dict(own, strict=True)
+        self.query_trunk.load_state_dict(own, strict=True)
+
+
+TORCHVISION_LAYERS = {
+    "conv1a": "Conv2d_1a_3x3",
+    "conv2a": "Conv2d_2a_3x3",
+    "conv2b": "Conv2d_2b_3x3",
+    "conv3b": "Conv2d_3b_1x1",
+    "conv4a": "Conv2d_4a_3x3",
+    **{f"mixed5.{i}": f"Mixed_5{letter}" for i, letter in enumerate("bcd")},
+    **{f"mixed6.{i}": f"Mixed_6{letter}" for i, letter in enumerate("abcde")},
+}
+
+
+def torchvision_name(name: str) -> str:
+    """``mixed5.0.branch5x5.1.conv.weight`` -> ``Mixed_5b.branch5x5_2.conv.weight``."""
+    layer = next(layer for layer in TORCHVISION_LAYERS if name.startswith(layer + "."))
+    rest = re.sub(r"^(branch\w+)\.(\d)\.", lambda m: f"{m[1]}_{int(m[2]) + 1}.", name[len(layer) + 1 :])
+    return f"{TORCHVISION_LAYERS[layer]}.{rest}"

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 
@@ -113,7 +112,3 @@ class MobileNetBranches(nn.Module):
 
     def query(self, image: Tensor) -> Tensor:
         return self.trunk(image)
-
-    def load_pretrained(self, state: dict[str, Tensor]) -> None:
-        """Loads a trunk file such as NanoTrack v3's backbone; every name and shape must agree."""
-        self.trunk.load_state_dict({name: value.to(torch.float32) for name, value in state.items()}, strict=True)

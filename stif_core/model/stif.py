@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -107,10 +108,26 @@ class Stif(nn.Module):
 
 
 def load_weights(config: StifConfig, path: Path) -> Stif:
-    """A network in evaluation mode with the weights of a safetensors file; every name and shape must agree."""
+    """A network in evaluation mode with the weights of a safetensors file.
+
+    Raises:
+        ValueError: The file is missing or damaged, or a name or shape does not agree with the configuration.
+    """
     model = Stif(config)
-    model.load_state_dict(load_file(path), strict=True)
+    load_state(model, path)
     return model.eval()
+
+
+def load_state(module: nn.Module, path: Path) -> None:
+    """Loads a safetensors file into a module; errors as for ``load_weights``."""
+    try:
+        module.load_state_dict(load_file(path), strict=True)
+    except FileNotFoundError:
+        raise ValueError(f"no weights file {path}") from None
+    except SafetensorError as error:
+        raise ValueError(f"cannot read the weights file {path}: {error}") from None
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit the network: {error}") from None
 
 
 def parameter_count(model: nn.Module) -> int:

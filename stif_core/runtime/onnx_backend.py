@@ -32,6 +32,13 @@ class OnnxBackend:
         self.config = files.config()
         self._memorize = _session(files.memorize_onnx, threads)
         self._track = _session(files.track_onnx, threads)
+        config = self.config
+        graph = tuple(self._track.get_inputs()[1].shape[1:3])
+        if graph != (config.memory_frames, config.channels):
+            raise ValueError(
+                f"{files.track_onnx} takes {graph[0]} memory frames of {graph[1]} channels, {files.json} says "
+                f"{config.memory_frames} of {config.channels}: write the graphs again with 'stif export'"
+            )
 
     def memorize(self, image: NDArray[np.uint8], foreground: NDArray[np.uint8]) -> NDArray[np.float32]:
         (feature,) = self._memorize.run(None, {"image": image, "foreground": foreground})

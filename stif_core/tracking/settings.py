@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    """Defaults are those of ``nano``, found on the validation clips; a model's JSON file may hold its own."""
+    """Defaults for any model; the section ``tracking`` of a model's JSON file holds what was found for it."""
 
     window: float = 0.4  # weight of the cosine window against the score
     penalty: float = 0.1  # k, strength of the penalty on a change of shape and scale
@@ -30,6 +30,8 @@ class TrackerSettings:
         for low, high in (("uncertain_ratio", "tracking_ratio"), ("usual_low", "usual_high")):
             if not 0 <= getattr(self, low) <= getattr(self, high):
                 raise ValueError(f"expected 0 <= {low} <= {high}, got {getattr(self, low)} and {getattr(self, high)}")
+        if not 0 < self.search_step <= self.search_reach:
+            raise ValueError(f"expected 0 < search_step <= search_reach, got {self.search_step}, {self.search_reach}")
         for name in ("memory_interval", "memory_capacity", "lost_after", "confirm_frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

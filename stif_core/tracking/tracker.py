@@ -110,10 +110,13 @@ class Tracker:
         return TrackResult(box, peak.score, self._state)
 
     def move_to(self, box: ArrayLike) -> None:
-        """Looks for the target around this box (xywh) in the next image; what is remembered of it stays."""
+        """Looks for the target around this box (xywh) in the next image, UNCERTAIN; what is remembered of it stays."""
         if self._bank is None:
             raise RuntimeError("the tracker has no target: call init(image, box) first")
         self._box = clip_box(check_target_box(box, *self._image_size), *self._image_size, SMALLEST_BOX)
+        self._seen_box = self._box
+        self._state, self._unseen = TrackState.UNCERTAIN, 0
+        self._candidate, self._confirmed = None, 0
 
     def _next_search_window(self, around: SearchWindow) -> SearchWindow:
         """The next window to search for a LOST target; those that look past the image are left out."""
@@ -178,7 +181,7 @@ class Tracker:
     def _remember(self, image: NDArray[np.uint8], score: float) -> None:
         assert self._bank is not None
         due = self._index - self._bank.newest >= self.settings.memory_interval
-        if due and score >= self.settings.memory_score:
+        if self.settings.memory_capacity > 1 and due and score >= self.settings.memory_score:
             self._bank.add(MemoryFrame(self._index, self._memorize(image)))
 
     def _memorize(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -194,7 +197,7 @@ class Tracker:
         self._image_size = (width, height)
         scale = np.tile(factor, 2)
         self._box, self._seen_box = self._box * scale, self._seen_box * scale
-        self._candidate = None
+        self._candidate, self._confirmed, self._visits = None, 0, 0
         if abs(factor[0] / factor[1] - 1) > SAME_ASPECT:
             size = self._box[2:] / factor * np.sqrt(factor.prod())
             self._box = np.concatenate([np.array([width, height]) / 2 - size / 2, size])

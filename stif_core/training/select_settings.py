@@ -105,10 +105,13 @@ def select_settings(
     low = TrackerSettings(**chosen).uncertain_ratio * chosen["usual_low"]
     below = f"{(found < low).mean():.1%} with the target, {(absent < low).mean():.1%} without"
     print(f"lowest bound of TRACKING {low:.3f}; frames below it: {below}")
-    for interval in (5, 10, 25):
-        candidate = replace(TrackerSettings(**chosen), memory_interval=interval)
+    aucs = {}
+    for memory in ({"memory_capacity": 1}, {"memory_interval": 5}, {"memory_interval": 10}, {"memory_interval": 25}):
+        candidate = TrackerSettings(**chosen, **memory)
         auc = evaluate("stif", StifBoxes(Tracker(backend, candidate)), sequences).success_auc
-        print(f"memory_interval {interval}: success AUC {auc:.4f} with states", flush=True)
+        print(f"{memory}: success AUC {auc:.4f} with states", flush=True)
+        aucs[auc] = memory
+    chosen |= aucs[max(aucs)]
     description = files.description()
     description["tracking"] = chosen
     files.json.write_text(json.dumps(description, indent=2) + "\n")

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import cv2
 import torch
 import typer
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
@@ -26,7 +26,7 @@ from stif_core.data.pairs import PairDataset, PairSettings
 from stif_core.model.config import VARIANTS, StifConfig
 from stif_core.model.head import HeadOutput
 from stif_core.model.losses import LossWeights, Targets, assign_targets, stif_loss
-from stif_core.model.stif import Stif
+from stif_core.model.stif import Stif, load_state
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,12 @@ LOG_EVERY = 50
 
 
 def parameter_groups(model: Stif, schedule: Schedule) -> list[dict[str, Any]]:
-    """Weights with decay, biases and norms without, the trunk at its own rate."""
-    trunk = {id(p) for name, p in model.named_parameters() if name.startswith("branches.trunk.")}
+    """Weights with decay, biases and norms without, the trunk at its own rate.
+
+    The foreground map's way into the first layer belongs to the trunk: it is of use once that is trained along.
+    """
+    prefixes = ("branches.trunk.", "branches.foreground_stem.")
+    trunk = {id(p) for name, p in model.named_parameters() if name.startswith(prefixes)}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if id(parameter) in trunk and schedule.trunk_rate == 0:
@@ -126,26 +130,32 @@ def train(
     seed: Annotated[int, typer.Option(help="Another seed draws other samples.")] = 0,
 ) -> None:
     """Trains ``nano`` and goes on from the last checkpoint in OUT, if there is one."""
-    with user_errors():
-        data = read_folder(root, read_clip_list(validation))
     schedule = Schedule(steps=steps, batch=batch, rate=rate, trunk_rate=trunk_rate, seed=seed)
     torch.manual_seed(seed)
     config = VARIANTS["nano"]
     model = Stif(config)
-    if trunk is not None:
-        model.branches.load_pretrained(load_file(trunk))
-    if start is not None:
-        model.load_state_dict(load_file(start), strict=True)
+    checkpoint = out / "last.pt"
+    saved = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else None
+    with user_errors():
+        data = read_folder(root, read_clip_list(validation))
+        if trunk is None and start is None and trunk_rate == 0:
+            raise ValueError("an untrained trunk would be frozen: give --trunk or --start, or a --trunk-rate above 0")
+        if saved is not None and saved["schedule"] != asdict(schedule):
+            raise ValueError(
+                f"{checkpoint} belongs to a run with {saved['schedule']}: use another --out, or its options"
+            )
+        if trunk is not None:
+            load_state(model.branches.get_submodule("trunk"), trunk)
+        if start is not None:
+            load_state(model, start)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(parameter_groups(model, schedule), fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, schedule))
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(schedule.average), use_buffers=True)
 
     out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / "last.pt"
     first_step = 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
+    if saved is not None:
         model.load_state_dict(saved["model"])
         averaged.load_state_dict(saved["averaged"])
         optimizer.load_state_dict(saved["optimizer"])
@@ -184,6 +194,7 @@ def train(
                 "optimizer": optimizer.state_dict(),
                 "scheduler": scheduler.state_dict(),
                 "step": done,
+                "schedule": asdict(schedule),
             }
             torch.save(state, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)

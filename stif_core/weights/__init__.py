@@ -44,7 +44,7 @@ class ModelFiles:
             content = json.loads(self.json.read_text())
         except json.JSONDecodeError as error:
             raise ValueError(f"{self.json} is not valid JSON: {error}") from None
-        if not isinstance(content, dict) or "model" not in content:
+        if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
             raise ValueError(f"{self.json} has no section 'model'")
         return content
 

@@ -20,13 +20,13 @@ def clip_and_track(leave_out=()):
     return clip, tracked
 
 
-def counts(received, lost):
-    return {"frames_received": received, "frames_lost_in_transport": lost}
+def counts(received, refused=0):
+    return {"frames_received": received, "frames_refused": refused, "frames_lost_in_transport": 0}
 
 
 def test_perfect_run_adds_up():
     clip, tracked = clip_and_track()
-    summary = summarise(clip, 150, tracked, counts(150, 0), 0.25)
+    summary = summarise(clip, 150, tracked, counts(150), 0.25)
     assert summary.adds_up
     assert summary.mean_iou == 1.0
     assert (summary.frames_tracked, summary.frames_skipped, summary.frames_lost) == (150, 0, 0)
@@ -35,8 +35,23 @@ def test_perfect_run_adds_up():
 
 def test_a_frame_that_is_nowhere_does_not_add_up():
     clip, tracked = clip_and_track(leave_out={7})
-    assert not summarise(clip, 150, tracked, counts(150, 0), 0.25).adds_up
-    assert summarise(clip, 150, tracked, counts(149, 1), 0.25).adds_up
+    assert not summarise(clip, 150, tracked, counts(150), 0.25).adds_up
+    assert summarise(clip, 150, tracked, counts(149), 0.25).adds_up
+
+
+def test_a_target_that_is_not_seen_is_not_counted_as_tracked():
+    clip, tracked = clip_and_track()
+    tracked |= {i: TrackedFrame(tracked[i].box, 0.1, "LOST", 10.0, skipped=0) for i in range(100, 150)}
+    summary = summarise(clip, 150, tracked, counts(150), 0.25)
+    assert (summary.frames_tracked, summary.frames_not_seen) == (100, 50)
+    assert summary.adds_up
+
+
+def test_lost_and_refused_frames_add_up():
+    clip, tracked = clip_and_track(leave_out={0, 5})
+    summary = summarise(clip, 150, tracked, counts(149, refused=1), 0.25)
+    assert summary.frames_lost == 1
+    assert summary.adds_up
 
 
 def test_a_frame_not_tracked_keeps_the_box_before():
@@ -49,7 +64,7 @@ def test_a_frame_not_tracked_keeps_the_box_before():
 
 def test_results_are_written(tmp_path):
     clip, tracked = clip_and_track()
-    summary = summarise(clip, 150, tracked, counts(150, 0), 0.25)
+    summary = summarise(clip, 150, tracked, counts(150), 0.25)
     write_results(tmp_path, clip, summary, tracked)
     values = json.loads((tmp_path / "summary.json").read_text())
     assert {

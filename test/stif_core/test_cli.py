@@ -36,23 +36,24 @@ def sequences(tmp_path):
     return tmp_path / "set"
 
 
-def test_track_writes_a_line_for_every_image_after_the_first(folder, tmp_path):
+def test_track_writes_a_line_for_every_image(folder, tmp_path):
     out, film = tmp_path / "out.csv", tmp_path / "out.mp4"
     done = run("track", folder, "--box", BOX, "--out", out, "--video", film)
     assert done.exit_code == 0, done.output
     lines = out.read_text().splitlines()
-    assert len(lines) == CLIP.frames - 1
+    assert len(lines) == CLIP.frames
+    assert lines[0].split(",")[4:] == ["1.000", "TRACKING"]
     *box, score, state = lines[-1].split(",")
     assert len(box) == 4
     assert 0 <= float(score) <= 1
     assert state in ("TRACKING", "UNCERTAIN", "LOST")
     capture = cv2.VideoCapture(str(film))
-    assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == CLIP.frames - 1
-    assert "11 frames tracked with nano on onnxruntime" in done.output
+    assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == CLIP.frames
+    assert "12 frames tracked with nano on onnxruntime" in done.output
 
     again = run("track", film, "--box", BOX)
     assert again.exit_code == 0, again.output
-    assert again.stdout.count("\n") == CLIP.frames - 2
+    assert again.stdout.count("\n") == CLIP.frames
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ if not os.environ.get("STIF_REQUIRE_ROS"):
     pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
     pytest.importorskip("stif_ros.msg", reason="the messages are not built: run colcon build")
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from rcl_interfaces.msg import ParameterType
 from rclpy.parameter import Parameter
@@ -264,6 +264,16 @@ def test_annotated_image_comes_while_somebody_subscribes(robot):
     image = np.frombuffer(drawn[0].data, np.uint8).reshape(480, 640, 3)
     assert (image != CLIP.render(1)[0]).any()
     r.node.destroy_subscription(subscription)
+
+
+def test_a_camera_that_falls_silent_is_a_warning(robot):
+    r = robot(diagnostics_period=0.1)
+    statuses = []
+    r.node.create_subscription(DiagnosticArray, "/diagnostics", lambda m: statuses.append(m.status[0]), RELIABLE)
+    r.show(r.image(0), r.image(1))
+    wait_until(lambda: statuses and statuses[-1].level == DiagnosticStatus.OK, "an OK")
+    wait_until(lambda: statuses[-1].level == DiagnosticStatus.WARN, "a warning")
+    assert "no image has been tracked for" in statuses[-1].message
 
 
 def test_every_parameter_is_described_and_what_has_no_effect_is_read_only(robot):

@@ -1,5 +1,6 @@
 """The pipeline with the real tracker and image messages in the form of ROS's, without ROS."""
 
+import threading
 import time
 from types import SimpleNamespace
 
@@ -50,7 +51,11 @@ class Harness:
         self.outcomes, self.problems = [], []
         self.settings = PipelineSettings(**settings)
         self.pipeline = TrackingPipeline(
-            Tracker.load(), to_bgr, self.outcomes.append, self.problems.append, lambda: self.settings
+            Tracker.load(),
+            to_bgr,
+            self.outcomes.append,
+            lambda _, text: self.problems.append(text),
+            lambda: self.settings,
         )
         self.pipeline.start()
 
@@ -106,13 +111,15 @@ def test_target_for_the_next_image_starts_there_and_is_followed(harness):
 
 def test_next_image_is_meant_even_if_newer_ones_come_before_it_is_worked_on(harness):
     h = harness()
-    convert = h.pipeline._convert
-    h.pipeline._convert = lambda message: (time.sleep(0.2), convert(message))[1]
-    h.pipeline.add_image(image_message(0))  # keeps the worker busy
-    time.sleep(0.05)
+    images = [image_message(i) for i in range(6)]
+    convert, begun, may_go_on = h.pipeline._convert, threading.Event(), threading.Event()
+    h.pipeline._convert = lambda message: (begun.set(), may_go_on.wait(20), convert(message))[-1]
+    h.pipeline.add_image(images[0])
+    assert begun.wait(20)  # the worker is busy
     h.pipeline.set_target(request(1))
-    for i in range(1, 6):
-        h.pipeline.add_image(image_message(i))
+    for image in images[1:]:
+        h.pipeline.add_image(image)
+    may_go_on.set()
     wait_until(lambda: len(h.outcomes) == 2)
     assert h.indices() == [0, 5]
     assert h.outcomes[1].skipped == 4
@@ -255,6 +262,30 @@ def test_target_survives_stop_and_start(harness):
     h.pipeline.start()
     h.feed(image_message(2))
     assert len(h.outcomes) == 2
+    assert h.outcomes[-1].result.state == TrackState.TRACKING
+
+
+def test_request_that_waits_does_not_survive_a_stop(harness):
+    h = harness()
+    h.feed(image_message(0))
+    h.pipeline.set_target(request(9, stamp_of(9)))
+    h.pipeline.stop()
+    h.pipeline.start()
+    h.feed(image_message(8), image_message(9))
+    assert h.outcomes[-1].result is None
+
+
+def test_defect_in_one_image_is_counted_reported_and_survived(harness):
+    h = harness()
+    h.pipeline.set_target(request(0))
+    h.feed(image_message(0))
+    track = h.pipeline._tracker.track
+    h.pipeline._tracker.track = lambda image: 1 / 0
+    h.feed(image_message(1))
+    h.pipeline._tracker.track = track
+    h.feed(image_message(2))
+    assert h.pipeline.counters.refused == 1
+    assert "ZeroDivisionError" in h.problems[0]
     assert h.outcomes[-1].result.state == TrackState.TRACKING
 
 

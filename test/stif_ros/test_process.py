@@ -30,13 +30,14 @@ NODE = (
 
 
 def start(*arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", NODE, "--ros-args", "--params-file", str(PARAMS), *arguments]
+    command = [sys.executable, "-c", NODE, "--ros-args", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_node_runs_under_another_name_without_torch_and_ends_on_ctrl_c(monkeypatch):
     use_own_domain(monkeypatch)
-    process = start("-r", "__node:=eye", "-r", "__ns:=/drone", "-r", "image:=/cam", "-p", "image_reliability:=reliable")
+    names = ["-r", "__node:=eye", "-r", "__ns:=/drone", "-r", "image:=/cam"]
+    process = start("--params-file", str(PARAMS), *names, "-p", "image_reliability:=reliable")
     rclpy.init()
     node = rclpy.create_node("probe")
     try:
@@ -66,10 +67,19 @@ def test_node_runs_under_another_name_without_torch_and_ends_on_ctrl_c(monkeypat
     assert output.strip().splitlines()[-1] == "False"
 
 
-def test_wrong_choice_of_a_parameter_is_one_clear_line(monkeypatch):
+@pytest.mark.parametrize(
+    ("parameter", "reason"),
+    [
+        ("backend:=tensorflow", "parameter backend is 'tensorflow', expected one of: auto, onnxruntime, torch"),
+        ("threads:=many", "threads"),
+        ("threads:=100", "threads"),
+        ("history_seconds:=2", "'INTEGER', expecting type 'DOUBLE'"),
+    ],
+)
+def test_wrong_value_of_a_parameter_is_one_clear_line(monkeypatch, parameter, reason):
     use_own_domain(monkeypatch)
-    process = start("-p", "backend:=tensorflow")
-    output, errors = process.communicate(timeout=30)
+    process = start("-p", parameter)
+    _, errors = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert "parameter backend is 'tensorflow', expected one of: auto, onnxruntime, torch" in output + errors
+    assert reason in errors
     assert "Traceback" not in errors

@@ -14,6 +14,12 @@ def test_unknown_key_names_the_nearest():
         StifConfig.from_dict({**NANO.to_dict(), "interacton": True})
 
 
+@pytest.mark.parametrize(("key", "value"), [("tde", "cosin"), ("trunk", "mobilenet_v4"), ("score", "geometric")])
+def test_value_that_is_no_choice_is_refused(key, value):
+    with pytest.raises(ValueError, match=f"'{key}' of the model is '{value}', expected"):
+        StifConfig.from_dict({**NANO.to_dict(), key: value})
+
+
 def test_missing_key_is_named():
     values = NANO.to_dict()
     del values["channels"]

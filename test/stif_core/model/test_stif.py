@@ -7,11 +7,15 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
+from stif_core.crops import SearchWindow, foreground_map, plain_canvas  # noqa: E402
+from stif_core.evaluation.rendered_clip import RenderedClip  # noqa: E402
 from stif_core.model.config import GOOGLENET, NANO, VARIANTS  # noqa: E402
 from stif_core.model.enhancement import SpatialEnhancement, temporal_weights  # noqa: E402
+from stif_core.model.googlenet import GoogLeNetBranches, torchvision_name  # noqa: E402
 from stif_core.model.mobilenet import MobileNetV3Small  # noqa: E402
-from stif_core.model.stif import Stif, multiply_accumulates, parameter_count  # noqa: E402
+from stif_core.model.stif import Stif, load_weights, multiply_accumulates, parameter_count  # noqa: E402
 from stif_core.runtime.export import fold_batch_norm  # noqa: E402
+from stif_core.weights import find_model  # noqa: E402
 
 ABLATIONS = {
     "baseline": {"ste": False, "query_sde": False, "interaction": False},
@@ -91,11 +95,65 @@ def test_temporal_weights_sum_to_1_and_prefer_the_initial_frame(cosine):
     assert weights[:, 0].mean() > weights[:, 1:].mean()
 
 
-def test_cosine_weights_do_not_saturate():
-    # Raw dot products over unnormalised features put all weight on the initial frame; the cosine form must not.
+def test_raw_dot_products_saturate_on_the_initial_frame():
+    """The trap that the cosine form avoids: the memory would never be read."""
     features = 10 * torch.randn(4, 3, 96, 16, 16, generator=torch.Generator().manual_seed(0))
     assert temporal_weights(features, cosine=False)[:, 0].mean() > 0.99
-    assert temporal_weights(features, cosine=True)[:, 0].mean() < 0.99
+
+
+def test_shipped_network_reads_all_memory_frames():
+    pytest.importorskip("skimage")
+    clip, files = RenderedClip(), find_model("nano")
+    model = load_weights(files.config(), files.weights)
+    features = []
+    for index in (0, 50, 100):
+        image, box = clip.render(index)
+        window = SearchWindow.around(box, 256)
+        crop = window.sample(image, plain_canvas(image, 256)).transpose(2, 0, 1)
+        foreground = foreground_map(window.to_crop(box), 256)
+        with torch.no_grad():
+            features.append(
+                model.memorize(torch.from_numpy(crop.copy())[None], torch.from_numpy(foreground)[None, None])
+            )
+    weights = temporal_weights(torch.stack(features, dim=1), cosine=True).mean(dim=(0, 2, 3, 4))
+    assert weights[0] < 0.95
+    assert weights[1:].min() > 0.02
+
+
+def test_imagenet_checkpoint_in_torchvisions_names_starts_both_trunks():
+    branches = GoogLeNetBranches()
+    names = list(branches.query_trunk.state_dict())
+    checkpoint = {
+        torchvision_name(name): torch.randn_like(value.float())
+        for name, value in branches.query_trunk.state_dict().items()
+    }
+    assert len(checkpoint) == len(names)
+    assert {
+        "Conv2d_1a_3x3.conv.weight",
+        "Conv2d_4a_3x3.bn.running_var",
+        "Mixed_5b.branch1x1.conv.weight",
+        "Mixed_5d.branch3x3dbl_3.conv.weight",
+        "Mixed_6a.branch3x3.bn.weight",
+        "Mixed_6b.branch7x7_2.conv.weight",
+        "Mixed_6e.branch7x7dbl_5.bn.bias",
+        "Mixed_6e.branch_pool.conv.weight",
+    } <= set(checkpoint)
+    branches.load_imagenet({**checkpoint, "fc.weight": torch.zeros(1)})
+    for trunk in (branches.memory_trunk, branches.query_trunk):
+        torch.testing.assert_close(
+            trunk.mixed6[1].branch7x7[1].conv.weight, checkpoint["Mixed_6b.branch7x7_2.conv.weight"]
+        )
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "other network"])
+def test_weights_that_cannot_be_loaded_are_one_clear_error(tmp_path, damage):
+    path = tmp_path / "w.safetensors"
+    if damage == "truncated":
+        path.write_bytes(find_model("nano").weights.read_bytes()[:5000])
+    elif damage == "other network":
+        path = find_model("nano").weights
+    with pytest.raises(ValueError, match=r"safetensors"):
+        load_weights(GOOGLENET, path)
 
 
 @pytest.mark.parametrize("switches", ABLATIONS.values(), ids=ABLATIONS)

@@ -79,6 +79,17 @@ def test_broken_onnx_file_is_one_clear_error(tmp_path, content):
         load_backend(files, "onnxruntime")
 
 
+def test_graph_that_does_not_fit_its_json_is_refused(tmp_path):
+    files = ModelFiles("nano", tmp_path)
+    for name in ("memorize_onnx", "track_onnx"):
+        getattr(files, name).write_bytes(getattr(FILES, name).read_bytes())
+    description = FILES.description()
+    description["model"]["memory_frames"] = 5
+    files.json.write_text(json.dumps(description))
+    with pytest.raises(ValueError, match="takes 3 memory frames of 96 channels"):
+        load_backend(files, "onnxruntime")
+
+
 @pytest.mark.parametrize("content", ["", "{}", '{"model": 3'])
 def test_broken_json_is_one_clear_error(tmp_path, content):
     (tmp_path / "bad.json").write_text(content)

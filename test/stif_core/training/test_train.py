@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
 torch = pytest.importorskip("torch")
 
@@ -19,7 +20,7 @@ def run(monkeypatch, data_root, out, steps):
     clips.write_text("source/held  # for validation\n")
     monkeypatch.setattr(training, "LOG_EVERY", 1)
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
-    training.train(root=data_root, out=out, validation=clips, steps=steps, batch=4)
+    training.train(root=data_root, out=out, validation=clips, steps=steps, batch=4, trunk_rate=1e-4)
 
 
 def losses(out):
@@ -55,6 +56,7 @@ def test_frozen_trunk_is_not_trained():
     groups = parameter_groups(model, Schedule(trunk_rate=0.0))
     trained = {id(p) for group in groups for p in group["params"]}
     assert not trained & {id(p) for p in model.branches.trunk.parameters()}
+    assert id(model.branches.foreground_stem.weight) not in trained
     assert id(model.branches.foreground_cells.weight) in trained
 
 
@@ -75,6 +77,14 @@ def test_rate_warms_up_and_ends_at_zero():
     assert rate_factor(99, schedule) == 1.0
     assert rate_factor(550, schedule) == pytest.approx(0.5)
     assert rate_factor(1000, schedule) == pytest.approx(0.0)
+
+
+def test_untrained_trunk_is_not_frozen_silently(data_root, tmp_path, capsys):
+    clips = tmp_path / "none.txt"
+    clips.write_text("")
+    with pytest.raises(typer.Exit):
+        training.train(root=data_root, out=tmp_path / "out", validation=clips)
+    assert "give --trunk or --start" in " ".join(capsys.readouterr().err.split())
 
 
 def test_missing_data_is_one_clear_line(tmp_path):
