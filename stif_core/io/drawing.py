@@ -29,9 +29,10 @@ def draw_track(image: Image, box: ArrayLike, score: float, state: str) -> Image:
     colour = STATE_COLOURS.get(state, TRUTH_COLOUR)
     draw_box(drawn, box, colour, thickness)
     text = f"{state} {score:.2f}"
-    origin = (round(8 * scale), round(24 * scale + 4))
-    cv2.putText(drawn, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 3 * thickness, cv2.LINE_AA)
-    cv2.putText(drawn, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    (width, height), below = cv2.getTextSize(text, font, scale, thickness)
+    cv2.rectangle(drawn, (0, 0), (width + 8, height + below + 8), (0, 0, 0), cv2.FILLED)
+    cv2.putText(drawn, text, (4, height + 4), font, scale, colour, thickness, cv2.LINE_AA)
     return drawn
 
 
