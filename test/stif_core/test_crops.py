@@ -37,7 +37,7 @@ def test_decoding_inverts_the_crop(box, window):
 @settings(max_examples=60, deadline=None)
 @given(x=inside, y=inside, offset=st.tuples(st.floats(-0.15, 0.15), st.floats(-0.15, 0.15)), side=st.floats(100, 900))
 def test_pixels_land_where_the_map_says(x, y, offset, side):
-    # A blob at (x, y) is sampled, found in the crop by its centre of mass, and mapped back: within 0.05 px of itself,
+    # A blob at (x, y) is sampled, found in the crop by its centre of mass, and mapped back: within 0.05 crop pixels,
     # whatever the scale (enlarged, reduced, reduced by blocks) and however the window lies against the pixel grid.
     width, height = 400, 300
     window_x, window_y = 60 + 280 * x, 60 + 180 * y
@@ -49,7 +49,8 @@ def test_pixels_land_where_the_map_says(x, y, offset, side):
     window = SearchWindow(window_x, window_y, side, SIZE)
     crop = window.sample(smooth_blob(width, height, blob_x, blob_y, sigma), np.zeros((SIZE, SIZE, 3), np.uint8))
     found = window.to_image(np.append(centroid(crop), (0, 0)))[:2]
-    assert found == pytest.approx([blob_x, blob_y], abs=0.05)
+    pixel = max(1.0, side / SIZE)  # OpenCV samples at 1/32 of a crop pixel, and values are whole numbers
+    assert found == pytest.approx([blob_x, blob_y], abs=0.05 * pixel)
 
 
 def test_outside_the_image_the_canvas_stays():
