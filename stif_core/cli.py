@@ -142,10 +142,6 @@ def model_info(
 ) -> None:
     """Prints sizes, parameters and multiply-accumulates of a network (needs the extra [train])."""
     with user_errors():
-        try:
-            from stif_core.evaluation.model_info import describe
-        except ModuleNotFoundError as error:
-            raise ValueError(f"model-info needs {error.name}: pip install 'stif_core[train]'") from None
         from stif_core.model.config import VARIANTS
 
         if model in VARIANTS:
@@ -155,7 +151,11 @@ def model_info(
         else:
             known = sorted({*VARIANTS, *shipped_models()})
             raise ValueError(f"unknown model '{model}': use {', '.join(known)}, or the path of a model's JSON file")
-        table = Table("", model, title=None)
+        try:
+            from stif_core.evaluation.model_info import describe
+        except ModuleNotFoundError as error:
+            raise ValueError(f"model-info needs {error.name}: pip install 'stif_core[train]'") from None
+        table = Table("", model)
         for name, value in describe(config):
             table.add_row(name, value)
         Console().print(table)

@@ -86,6 +86,9 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(folder, arguments, reason):
     assert done.exception is None or isinstance(done.exception, SystemExit)
 
 
+@pytest.mark.skipif(
+    not hasattr(cv2, "TrackerCSRT_create"), reason="this OpenCV has no CSRT: opencv-contrib is not installed"
+)
 def test_eval_prints_the_trackers_side_by_side(sequences, tmp_path):
     out = tmp_path / "figures.json"
     done = run("eval", "run", "--root", sequences, "--tracker", "stif", "--tracker", "csrt", "--out", out)

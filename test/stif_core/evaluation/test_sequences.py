@@ -61,6 +61,9 @@ def test_unknown_tracker_names_those_there_are():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not hasattr(cv2, "TrackerCSRT_create"), reason="this OpenCV has no CSRT: opencv-contrib is not installed"
+)
 def test_shipped_weights_beat_csrt_on_a_real_sequence(shared_data):
     sequences = [read_sequence(shared_data / "sequences" / "OTB_Crossing")]
     ours = evaluate("stif", make_tracker("stif", "nano", "auto", 0), sequences)
