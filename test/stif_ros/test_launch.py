@@ -117,5 +117,7 @@ def test_real_launch_ros_accepts_the_file():
     module = load_file()
     assert len(module.generate_launch_description().entities) == len(ARGUMENTS) + 1
     context = LaunchContext()
-    context.launch_configurations.update(defaults(module) | {"params_file": str(PARAMS_FILE)})
+    context.launch_configurations["params_file"] = str(PARAMS_FILE)
+    for argument in module.ARGUMENTS:
+        argument.execute(context)
     assert len(module.start_tracker(context)) == 3
