@@ -10,7 +10,7 @@ DISC = Cutout(np.full((40, 60, 3), 200, np.uint8), np.ones((40, 60), np.float32)
 
 
 @settings(deadline=None)
-@given(st.floats(40, 216), st.floats(40, 216), st.floats(12, 60), st.floats(0.7, 1.4))
+@given(st.floats(60, 196), st.floats(60, 196), st.floats(12, 60), st.floats(0.7, 1.4))
 def test_box_is_where_the_object_was_drawn(x, y, size, stretch):
     canvas = np.zeros((256, 256, 3), np.uint8)
     box, _ = paste(canvas, DISC, np.array([x, y]), size, angle=0.0, stretch=stretch)
