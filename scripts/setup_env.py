@@ -159,7 +159,10 @@ def build() -> None:
     content += "".join(f"{path}\n" for path in files(["stif_core", "stif_ros", "launch", "config"]))
     include = f"-DCMAKE_PROJECT_INCLUDE={ROOT / 'cmake/ros_wheels.cmake'}"
     colcon = [WITH_ENV, "colcon", "build", "--symlink-install", "--cmake-args", include, "-DBUILD_TESTING=OFF"]
-    step("colcon build", INSTALL / "build.stamp", content, [colcon])
+    stamp = INSTALL / "build.stamp"
+    if not (ROOT / "build/stif_ros").is_dir():  # install/ links into it
+        stamp.unlink(missing_ok=True)
+    step("colcon build", stamp, content, [colcon])
 
 
 def files(names: Iterable[str]) -> list[Path]:
