@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from stif_core.geometry import FloatArray
+from stif_core.io.source import read_frame
 
 SMALLEST_SIDE = 6.0  # pixels; below it a box shows nothing that could be recognised
 DECODED_PICTURES = 12_000  # kept in memory; about 0.25 MB each
@@ -23,10 +23,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         ValueError: The file is missing or no image.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f"cannot read the image {path}: is the data set complete?")
-    return image
+    return read_frame(path)
 
 
 @dataclass(frozen=True)

@@ -40,16 +40,15 @@ def frame_ious(predicted: ArrayLike, truth: ArrayLike) -> FloatArray:
     Raises:
         ValueError: The lengths differ.
     """
-    predicted, truth = _counted(predicted, truth)
-    return np.nan_to_num(iou(predicted, truth), nan=0.0)
+    return _overlap(*_counted(predicted, truth))
 
 
 def accuracy(predicted: ArrayLike, truth: ArrayLike) -> Accuracy:
     """Scores a track; arguments and errors as for ``frame_ious``."""
-    overlap = frame_ious(predicted, truth)
-    if not len(overlap):
-        raise ValueError("no frame counts: the truth holds no box after the first frame")
     predicted, truth = _counted(predicted, truth)
+    if not len(truth):
+        raise ValueError("no frame counts: the truth holds no box after the first frame")
+    overlap = _overlap(predicted, truth)
     distance = np.linalg.norm(centre(predicted) - centre(truth), axis=1)
     return Accuracy(
         success_auc=float((overlap[:, None] > SUCCESS_THRESHOLDS).mean()),
@@ -58,6 +57,10 @@ def accuracy(predicted: ArrayLike, truth: ArrayLike) -> Accuracy:
         mean_iou=float(overlap.mean()),
         frames=len(overlap),
     )
+
+
+def _overlap(predicted: FloatArray, truth: FloatArray) -> FloatArray:
+    return np.nan_to_num(iou(predicted, truth), nan=0.0)
 
 
 def _counted(predicted: ArrayLike, truth: ArrayLike) -> tuple[FloatArray, FloatArray]:

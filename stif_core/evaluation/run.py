@@ -80,15 +80,15 @@ def run_sequence(tracker: BoxTracker, sequence: Sequence) -> Track:
 
 
 def evaluate(
-    name: str, tracker: BoxTracker, sequences: list[Sequence], progress: Callable[[str], None] = lambda _: None
+    name: str, tracker: BoxTracker, sequences: list[Sequence], progress: Callable[[], None] = lambda: None
 ) -> Summary:
-    """Runs a tracker over all sequences; ``progress`` is called with the name of each when it is done."""
+    """Runs a tracker over all sequences; ``progress`` is called when one is done."""
     results, seconds = {}, []
     for sequence in sequences:
         track = run_sequence(tracker, sequence)
         results[sequence.name] = accuracy(track.boxes, sequence.truth)
         seconds += track.seconds
-        progress(sequence.name)
+        progress()
     values = list(results.values())
     return Summary(
         name,

@@ -141,6 +141,10 @@ class GoogLeNetBranches(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
+    def cells(self, crop_size: int) -> int:
+        """Cells along a side: the trunk pads nothing, and four are cut off on each side."""
+        return (crop_size - 25) // self.stride - 2 * GoogLeNet.cropped
+
     def _normalise(self, image: Tensor) -> Tensor:
         return (image.flip(1) - self.mean) / self.std
 

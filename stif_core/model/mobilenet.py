@@ -105,6 +105,10 @@ class MobileNetBranches(nn.Module):
         # A pretrained trunk must see at first what it was trained on.
         nn.init.zeros_(self.foreground_stem.weight)
 
+    def cells(self, crop_size: int) -> int:
+        """Cells along a side."""
+        return crop_size // self.stride
+
     def memory(self, image: Tensor, foreground: Tensor) -> Tensor:
         feature = self.trunk(image, self.foreground_stem(foreground))
         cells = nn.functional.avg_pool2d(foreground, self.stride)

@@ -52,9 +52,7 @@ class Stif(nn.Module):
     @property
     def cells(self) -> int:
         """n, the cells of the score map along a side."""
-        if self.config.trunk == "googlenet":
-            return (self.config.crop_size - 25) // 8 - 8  # unpadded, then four cells cut off on each side
-        return self.config.crop_size // self.branches.stride
+        return self.branches.cells(self.config.crop_size)
 
     def memory_feature(self, image: Tensor, foreground: Tensor) -> Tensor:
         """Feature of one memory frame: ``image`` (B, 3, S, S) BGR 0 to 255, ``foreground`` (B, 1, S, S) 0 or 1."""

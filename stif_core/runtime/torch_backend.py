@@ -14,8 +14,6 @@ class TorchBackend:
     name = "torch"
 
     def __init__(self, files: ModelFiles, threads: int) -> None:
-        if not files.weights.is_file():
-            raise ValueError(f"no weights file {files.weights}")
         self.config = files.config()
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if threads:
