@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stif_core.runtime.backend import BACKENDS
-from stif_core.weights import DEFAULT_MODEL, find_model, shipped_models
+from stif_core.weights import DEFAULT_MODEL, ModelFiles, find_model, shipped_models
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="STIF: follow one object through images.")
 eval_app = typer.Typer(no_args_is_help=True, help="Measure trackers.")
@@ -36,6 +36,15 @@ def user_errors() -> Iterator[None]:
     except (ValueError, OSError) as error:
         messages.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
+
+
+@contextmanager
+def extra_train(command: str) -> Iterator[None]:
+    """Says what to install when an import inside finds no package of the extra [train]."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{command} needs {error.name}: pip install 'stif_core[train]'") from None
 
 
 @contextmanager
@@ -76,7 +85,7 @@ def track(
         tracker = Tracker.load(model, backend, threads)
         images = iter(frames)
         first = next(images)
-        target = parse_box(box)
+        result = tracker.init(first, parse_box(box))  # before a file is opened: a bad box must not empty one
         lines = out.open("w") if out else None
         film = VideoFile(video, frames.fps) if video else None
         seconds, count = 0.0, 0
@@ -84,7 +93,7 @@ def track(
             with progress_bar("tracking", frames.count) as advance:
                 for image in itertools.chain([first], images):
                     start = time.perf_counter()
-                    result = tracker.track(image) if count else tracker.init(image, target)
+                    result = tracker.track(image) if count else result
                     seconds += time.perf_counter() - start
                     count += 1
                     text = ",".join(f"{value:.2f}" for value in result.box)
@@ -99,7 +108,7 @@ def track(
                 lines.close()
             if film:
                 film.close()
-    rate = count / seconds if seconds else 0.0
+    rate = (count - 1) / seconds if count > 1 else 0.0  # the first is initialised, not tracked
     messages.print(f"{count} frames tracked with {escape(model)} on {tracker.backend.name}, {rate:.1f} frames/s")
 
 
@@ -111,21 +120,15 @@ def export(
     """Writes the two ONNX graphs of a model and checks them against PyTorch (needs the extra [train])."""
     with user_errors():
         files = find_model(model)
-        try:
+        with extra_train("export"):
             from stif_core.model.stif import load_weights
             from stif_core.runtime.export import export_onnx
-        except ModuleNotFoundError as error:
-            raise ValueError(f"export needs {error.name}: pip install 'stif_core[train]'") from None
-        from stif_core.weights import ModelFiles
 
-        description = files.description()
-        if not files.weights.is_file():
-            raise ValueError(f"no weights file {files.weights}")
         network = load_weights(files.config(), files.weights)
         target = ModelFiles(files.name, out or files.folder)
         target.folder.mkdir(parents=True, exist_ok=True)
         if target.folder.resolve() != files.folder.resolve():
-            target.json.write_text(json.dumps(description, indent=2) + "\n")
+            target.json.write_text(json.dumps(files.description(), indent=2) + "\n")
         report = export_onnx(network, target)
         print(f"{target.memorize_onnx}\n{target.track_onnx}")
         print(
@@ -151,10 +154,9 @@ def model_info(
         else:
             known = sorted({*VARIANTS, *shipped_models()})
             raise ValueError(f"unknown model '{model}': use {', '.join(known)}, or the path of a model's JSON file")
-        try:
+        with extra_train("model-info"):
             from stif_core.evaluation.model_info import describe
-        except ModuleNotFoundError as error:
-            raise ValueError(f"model-info needs {error.name}: pip install 'stif_core[train]'") from None
+
         table = Table("", model)
         for name, value in describe(config):
             table.add_row(name, value)
@@ -178,7 +180,7 @@ def eval_run(
         sequences = read_sequences(root)
         trackers = {name: make_tracker(name, model, backend, threads) for name in tracker}
         with progress_bar("sequences", len(sequences) * len(trackers)) as advance:
-            summaries = [evaluate(name, item, sequences, lambda _: advance()) for name, item in trackers.items()]
+            summaries = [evaluate(name, item, sequences, advance) for name, item in trackers.items()]
         table = Table("tracker", "success AUC", "precision 20 px", "SR.5", "median fps")
         for s in summaries:
             row = (f"{s.success_auc:.3f}", f"{s.precision:.3f}", f"{s.success_50:.3f}", f"{s.fps:.1f}")

@@ -86,6 +86,13 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(folder, arguments, reason):
     assert done.exception is None or isinstance(done.exception, SystemExit)
 
 
+def test_a_bad_box_leaves_earlier_results_alone(folder, tmp_path):
+    out = tmp_path / "earlier.csv"
+    out.write_text("kept")
+    assert run("track", folder, "--box", "900,2,3,4", "--out", out).exit_code == 2
+    assert out.read_text() == "kept"
+
+
 @pytest.mark.skipif(
     not hasattr(cv2, "TrackerCSRT_create"), reason="this OpenCV has no CSRT: opencv-contrib is not installed"
 )
