@@ -139,6 +139,15 @@ def export(
             raise ValueError("the graphs do not agree with PyTorch; do not use them")
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def train(context: typer.Context) -> None:
+    """Trains a network: `stif train fit --config FILE`, with Lightning's options (needs the extra [train])."""
+    with user_errors():
+        with extra_train("train"):
+            from stif_core.training.cli import train as run
+        run(context.args)
+
+
 @app.command("model-info")
 def model_info(
     model: Annotated[str, typer.Argument(help="googlenet, nano, or the path of a model's JSON file.")],
@@ -166,11 +175,18 @@ def model_info(
 @eval_app.command("run")
 def eval_run(
     root: Annotated[Path, typer.Option(help="Folder of sequences: NAME/img/, NAME/groundtruth.txt.")],
-    tracker: Annotated[list[str], typer.Option(help="stif, csrt, kcf or mil; may be given several times.")],
+    tracker: Annotated[list[str], typer.Option(help="stif, csrt, kcf, mil or nanotrack; may be given several times.")],
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
     model: Model = DEFAULT_MODEL,
     backend: BackendName = "auto",
     threads: Threads = 0,
+    nanotrack: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with nanotrack_backbone.onnx and nanotrack_head.onnx, from "
+            "github.com/HonglinChu/SiamTrackers, NanoTrack/models/nanotrackv3."
+        ),
+    ] = None,
 ) -> None:
     """Runs trackers over the same sequences and prints success AUC, precision, SR.5 and speed."""
     from stif_core.evaluation.run import evaluate, make_tracker
@@ -178,7 +194,7 @@ def eval_run(
 
     with user_errors():
         sequences = read_sequences(root)
-        trackers = {name: make_tracker(name, model, backend, threads) for name in tracker}
+        trackers = {name: make_tracker(name, model, backend, threads, nanotrack) for name in tracker}
         with progress_bar("sequences", len(sequences) * len(trackers)) as advance:
             summaries = [evaluate(name, item, sequences, advance) for name, item in trackers.items()]
         table = Table("tracker", "success AUC", "precision 20 px", "SR.5", "median fps")

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stif_core.data.folder import Picture
 from stif_core.geometry import FloatArray
 
 
@@ -23,14 +22,19 @@ class Cutout:
     alpha: NDArray[np.float32]
 
 
-def cut_out(picture: Picture, object_id: str) -> Cutout | None:
-    """The masked object inside its box; None where the mask hardly covers it."""
-    x, y, w, h = picture.boxes[object_id]
-    image = picture.image()
+def cut_out(image: NDArray[np.uint8], mask: NDArray[np.uint8], box: FloatArray) -> Cutout | None:
+    """The masked object inside an xywh box; None where the mask hardly covers it.
+
+    Args:
+        image: (H, W, 3) BGR.
+        mask: (H, W), 255 on objects.
+        box: xywh in image pixels.
+    """
+    x, y, w, h = box
     height, width = image.shape[:2]
     left, top = max(0, int(x)), max(0, int(y))
     right, bottom = min(width, int(np.ceil(x + w))), min(height, int(np.ceil(y + h)))
-    mask = picture.mask()[top:bottom, left:right]
+    mask = mask[top:bottom, left:right]
     if min(mask.shape, default=0) < 12 or mask.mean() < 255 * 0.2:
         return None
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

@@ -1,79 +1,26 @@
 """Reader for data in folders: ``stills/SOURCE``, ``videos/SOURCE/CLIP`` and ``backgrounds``."""
 
-import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stif_core.geometry import FloatArray
-from stif_core.io.source import read_frame
-
-SMALLEST_SIDE = 6.0  # pixels; below it a box shows nothing that could be recognised
-DECODED_PICTURES = 12_000  # kept in memory; about 0.25 MB each
-
-
-@functools.lru_cache(maxsize=DECODED_PICTURES)
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Decodes an image as BGR, (H, W, 3); do not write into it, it is cached.
-
-    Raises:
-        ValueError: The file is missing or no image.
-    """
-    return read_frame(path)
+from stif_core.data.index_builder import IndexBuilder
+from stif_core.data.track_index import TrackIndex
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image with the boxes of its objects by id (xywh), and optionally one mask of all of them."""
+class FolderData:
+    """Stills and clips, grouped by source, and photographs without boxes."""
 
-    path: Path
-    boxes: dict[str, FloatArray]
-    mask_path: Path | None
-
-    def image(self) -> NDArray[np.uint8]:
-        return read_image(self.path)
-
-    def mask(self) -> NDArray[np.uint8]:
-        """(H, W), 255 on objects."""
-        if self.mask_path is None:
-            raise ValueError(f"{self.path} has no mask")
-        return np.where(read_image(self.mask_path)[..., 0] > 0, 255, 0).astype(np.uint8)
-
-
-@dataclass(frozen=True)
-class TrackingData:
-    """All that a training configuration reads: pictures by source, clips by name, plain backgrounds."""
-
-    stills: dict[str, list[Picture]]
-    clips: dict[str, list[Picture]]  # key SOURCE/CLIP
+    stills: TrackIndex
+    videos: TrackIndex
     backgrounds: list[Path]
 
 
-def _picture(folder: Path, record: dict[str, Any]) -> Picture:
-    boxes = record["boxes"]
-    named = boxes if isinstance(boxes, dict) else {str(i): box for i, box in enumerate(boxes)}
-    kept = {i: np.array(box, np.float64) for i, box in named.items() if min(box[2:]) >= SMALLEST_SIDE}
-    mask = record.get("mask")
-    return Picture(folder / (record.get("file") or record["frame"]), kept, folder / mask if mask else None)
-
-
-def _pictures(index: Path) -> list[Picture]:
-    pictures = []
-    for number, line in enumerate(index.read_text().splitlines(), 1):
-        try:
-            picture = _picture(index.parent, json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{index} line {number}: {error}") from None
-        if picture.boxes:
-            pictures.append(picture)
-    return pictures
-
-
-def read_folder(root: Path, held_out: set[str]) -> TrackingData:
+def read_folder(root: Path, held_out: set[str]) -> FolderData:
     """Reads the index files under ``root``; images are decoded when they are needed.
 
     Args:
@@ -89,21 +36,84 @@ def read_folder(root: Path, held_out: set[str]) -> TrackingData:
     for clip in sorted(held_out):
         if not (root / "videos" / clip).is_dir():
             raise ValueError(f"held-out clip {clip} is not in {root / 'videos'}")
-    stills = {index.parent.name: _pictures(index) for index in sorted(root.glob("stills/*/boxes.jsonl"))}
-    clips = {}
+    stills = IndexBuilder("folder_stills", root / "stills")
+    for index in sorted(root.glob("stills/*/boxes.jsonl")):
+        _add_stills(stills, index)
+    videos = IndexBuilder("folder_videos", root / "videos")
     for index in sorted(root.glob("videos/*/*/tracks.jsonl")):
-        name = f"{index.parent.parent.name}/{index.parent.name}"
-        if name not in held_out:
-            clips[name] = _pictures(index)
-    backgrounds = sorted(path for path in root.glob("backgrounds/**/*.jpg"))
-    return TrackingData(
-        {source: pictures for source, pictures in stills.items() if pictures},
-        {name: pictures for name, pictures in clips.items() if len(pictures) > 1},
-        backgrounds,
-    )
+        if f"{index.parent.parent.name}/{index.parent.name}" not in held_out:
+            _add_clip(videos, index)
+    return FolderData(stills.build(), videos.build(), sorted(root.glob("backgrounds/**/*.jpg")))
 
 
 def read_clip_list(path: Path) -> set[str]:
-    """Clip names, one a line; ``#`` starts a comment."""
+    """Clip names, one a line; ``#`` starts a comment. Raises ValueError when the file is missing."""
+    if not path.is_file():
+        raise ValueError(f"no list of validation clips {path}")
     lines = (line.split("#")[0].strip() for line in path.read_text().splitlines())
     return {line for line in lines if line}
+
+
+def _add_stills(builder: IndexBuilder, index: Path) -> None:
+    """Every picture is a video of one frame, every box in it a track."""
+    source = index.parent.name
+    for where, record in _records(index):
+        boxes = _boxes(where, {str(i): box for i, box in enumerate(_field(where, record, "boxes"))})
+        mask = record.get("mask")
+        builder.add_video(
+            [f"{source}/{_field(where, record, 'file')}"],
+            {name: ([0], [box]) for name, box in boxes.items()},
+            source,
+            [f"{source}/{mask}" if mask else ""],
+        )
+
+
+def _add_clip(builder: IndexBuilder, index: Path) -> None:
+    clip = index.parent.relative_to(builder.root)
+    frames, masks = [], []
+    tracks: dict[str, tuple[list[int], list[list[float]]]] = {}
+    for position, (where, record) in enumerate(_records(index)):
+        frames.append(f"{clip}/{_field(where, record, 'frame')}")
+        mask = record.get("mask")
+        masks.append(f"{clip}/{mask}" if mask else "")
+        for name, box in _boxes(where, _field(where, record, "boxes")).items():
+            positions, boxes = tracks.setdefault(name, ([], []))
+            positions.append(position)
+            boxes.append(box)
+    builder.add_video(frames, tracks, clip.parts[0], masks)
+
+
+def _records(index: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The lines of an index file, each with its place for error messages."""
+    records = []
+    for number, line in enumerate(index.read_text().splitlines(), 1):
+        where = f"{index} line {number}"
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        if not isinstance(record, dict):
+            raise ValueError(f"{where}: expected an object, got '{line[:40]}'")
+        records.append((where, record))
+    return records
+
+
+def _field(where: str, record: dict[str, Any], key: str) -> Any:
+    if key not in record:
+        raise ValueError(f"{where}: no '{key}'")
+    return record[key]
+
+
+def _boxes(where: str, boxes: dict[str, Any]) -> dict[str, list[float]]:
+    """Boxes with an area; raises ValueError for one that is not four finite numbers."""
+    kept = {}
+    for name, box in boxes.items():
+        try:
+            values = np.array(box, np.float64)
+        except (TypeError, ValueError):
+            values = np.empty(0)
+        if values.shape != (4,) or not np.isfinite(values).all():
+            raise ValueError(f"{where}: expected a box [x, y, w, h], got {box}")
+        if (values[2:] > 0).all():
+            kept[name] = values.tolist()
+    return kept

@@ -6,7 +6,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from stif_core.geometry import FloatArray, xywh_to_xyxy
 
-PEERS = ("csrt", "kcf", "mil")
+OPENCV_TRACKERS = ("csrt", "kcf", "mil")
+PEERS = (*OPENCV_TRACKERS, "nanotrack")  # the last in a module of its own
 
 
 class OpenCvTracker:

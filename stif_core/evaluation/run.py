@@ -4,13 +4,14 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stif_core.evaluation.metrics import accuracy
-from stif_core.evaluation.peers import PEERS, OpenCvTracker
+from stif_core.evaluation.peers import OPENCV_TRACKERS, PEERS, OpenCvTracker
 from stif_core.evaluation.sequences import Sequence
 from stif_core.geometry import FloatArray
 from stif_core.tracking import Tracker
@@ -58,12 +59,16 @@ class Summary:
     auc_by_sequence: dict[str, float]
 
 
-def make_tracker(name: str, model: str, backend: str, threads: int) -> BoxTracker:
-    """``stif`` or one of OpenCV's trackers. Raises ValueError when it is not there."""
+def make_tracker(name: str, model: str, backend: str, threads: int, nanotrack: Path | None = None) -> BoxTracker:
+    """``stif`` or a peer; ``nanotrack`` is the folder of that peer's files. Raises ValueError when it is not there."""
     if name == "stif":
         return StifBoxes(Tracker.load(model, backend, threads))
-    if name in PEERS:
+    if name in OPENCV_TRACKERS:
         return OpenCvTracker(name)
+    if name == "nanotrack":
+        from stif_core.evaluation.nanotrack import NanoTrack  # needs onnxruntime, which the others can do without
+
+        return NanoTrack(nanotrack, threads)
     raise ValueError(f"unknown tracker '{name}': use stif, {', '.join(PEERS)}")
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_type_hints
 class StifConfig:
     """Everything that fixes the shape and the arithmetic of a network."""
 
-    trunk: Literal["googlenet", "mobilenet_v3_small"]
+    trunk: Literal["googlenet", "mobilenet_v3_small", "fbnet"]
     crop_size: int  # S, side of every crop in pixels
     channels: int  # C, width of the memory and query features
     tower_depth: int  # 3x3 convolutions in each tower of the head

@@ -4,7 +4,9 @@ No second max-pool, the maps are cropped by four cells a side, and the memory an
 their own.
 """
 
+import pickle
 import re
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -154,11 +156,25 @@ class GoogLeNetBranches(nn.Module):
     def query(self, image: Tensor) -> Tensor:
         return self.query_trunk(self._normalise(image))
 
-    def load_imagenet(self, state: dict[str, Tensor]) -> None:
-        """Starts both trunks from torchvision's ``inception_v3`` checkpoint; what lies behind Mixed_6e is left out."""
-        own = {name: state[torchvision_name(name)] for name in self.query_trunk.state_dict()}
-        self.memory_trunk.load_state_dict(own, strict=True)
-        self.query_trunk.load_state_dict(own, strict=True)
+    def trunks(self) -> list[nn.Module]:
+        """What comes pretrained, memory first."""
+        return [self.memory_trunk, self.query_trunk]
+
+    def load_trunk(self, path: Path) -> None:
+        """Starts both trunks from torchvision's ``inception_v3`` checkpoint; what lies behind Mixed_6e is left out.
+
+        Raises:
+            ValueError: The file is missing, or is no such checkpoint.
+        """
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            own = {name: state[torchvision_name(name)] for name in self.query_trunk.state_dict()}
+            for trunk in self.trunks():
+                trunk.load_state_dict(own, strict=True)
+        except FileNotFoundError:
+            raise ValueError(f"no weights file {path}") from None
+        except (KeyError, RuntimeError, pickle.UnpicklingError) as error:
+            raise ValueError(f"{path} is no checkpoint of torchvision's inception_v3: {error}") from None
 
 
 TORCHVISION_LAYERS = {

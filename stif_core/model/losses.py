@@ -1,5 +1,6 @@
 """Losses of the anchor-free head: focal, centreness and IoU (STIF, section 3.3; FCOS)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -71,11 +72,21 @@ def generalised_iou(a: Tensor, b: Tensor) -> Tensor:
     return overlap / union.clamp(min=1e-6) - (hull - union) / hull.clamp(min=1e-6)
 
 
-def stif_loss(output: HeadOutput, targets: Targets, weights: LossWeights) -> dict[str, Tensor]:
-    """Total loss and its parts, each a mean over the positive cells."""
+def stif_loss(
+    output: HeadOutput,
+    targets: Targets,
+    weights: LossWeights,
+    mean_over_ranks: Callable[[Tensor], Tensor] = lambda value: value,
+) -> dict[str, Tensor]:
+    """Total loss and its parts, each a mean over the positive cells.
+
+    ``mean_over_ranks`` averages the divisors where several processes share a batch: with it the mean of their gradients
+    is the gradient of the whole batch, however its positive cells are spread.
+    """
     positive = targets.positive
-    count = positive.sum().clamp(min=1)
     centreness_target = targets.centreness[positive]
+    count, weight = mean_over_ranks(torch.stack([positive.sum(), centreness_target.sum()]).float())
+    count, weight = count.clamp(min=1), weight.clamp(min=1e-6)
     iou = generalised_iou(output.boxes, targets.box)[positive]
     parts = {
         "class": focal_loss(output.class_logits, positive) / count,
@@ -84,7 +95,7 @@ def stif_loss(output: HeadOutput, targets: Targets, weights: LossWeights) -> dic
         )
         / count,
         # Weighted by centreness, as FCOS does: a box guessed from the target's rim matters less.
-        "box": ((1 - iou) * centreness_target).sum() / centreness_target.sum().clamp(min=1e-6),
+        "box": ((1 - iou) * centreness_target).sum() / weight,
     }
     parts["total"] = parts["class"] + weights.centreness * parts["centreness"] + weights.box * parts["box"]
     return parts

@@ -73,6 +73,7 @@ class MobileNetV3Small(nn.Module):
     """Maps crops (B, 3, S, S), BGR 0 to 255, to features (B, 96, S / 16, S / 16)."""
 
     channels = 96
+    stem_channels = 16
     stride = 16
     grid_origin = 0.5  # crop coordinate of the centre of cell 0's receptive field
 
@@ -88,31 +89,3 @@ class MobileNetV3Small(nn.Module):
         if foreground_feature is not None:
             x = x + foreground_feature
         return self.blocks(nn.functional.hardswish(x))
-
-
-class MobileNetBranches(nn.Module):
-    """One trunk shared by memory and query; the foreground map of a memory frame is embedded beside it."""
-
-    channels = MobileNetV3Small.channels
-    stride = MobileNetV3Small.stride
-    grid_origin = MobileNetV3Small.grid_origin
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.trunk = MobileNetV3Small()
-        self.foreground_stem = nn.Conv2d(1, 16, 3, 2, 1, bias=False)
-        self.foreground_cells = nn.Conv2d(1, self.channels, 1)
-        # A pretrained trunk must see at first what it was trained on.
-        nn.init.zeros_(self.foreground_stem.weight)
-
-    def cells(self, crop_size: int) -> int:
-        """Cells along a side."""
-        return crop_size // self.stride
-
-    def memory(self, image: Tensor, foreground: Tensor) -> Tensor:
-        feature = self.trunk(image, self.foreground_stem(foreground))
-        cells = nn.functional.avg_pool2d(foreground, self.stride)
-        return feature + self.foreground_cells(cells)
-
-    def query(self, image: Tensor) -> Tensor:
-        return self.trunk(image)

@@ -4,16 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stif_core.model.config import StifConfig
 from stif_core.model.enhancement import SpatialEnhancement, temporal_enhancement
+from stif_core.model.fbnet import FBNet
 from stif_core.model.fusion import InteractiveFusion, memory_readout
 from stif_core.model.googlenet import ConvUnit, GoogLeNetBranches
 from stif_core.model.head import Head, HeadOutput
-from stif_core.model.mobilenet import MobileNetBranches
+from stif_core.model.mobilenet import MobileNetV3Small
+from stif_core.model.shared_trunk import SharedTrunkBranches
+from stif_core.model.weights import load_state
 
 
 class ShortcutNeck(nn.Module):
@@ -29,6 +30,13 @@ class ShortcutNeck(nn.Module):
         return self.mix(self.reduce(x)) + self.shortcut(x)
 
 
+def build_branches(trunk: str) -> GoogLeNetBranches | SharedTrunkBranches:
+    """The trunk or trunks of the memory and query branch, untrained."""
+    if trunk == "googlenet":
+        return GoogLeNetBranches()
+    return SharedTrunkBranches(FBNet() if trunk == "fbnet" else MobileNetV3Small())
+
+
 class Stif(nn.Module):
     """Spatio-temporal interactive fusion tracker (doi 10.3389/fphy.2023.1269638).
 
@@ -38,7 +46,7 @@ class Stif(nn.Module):
     def __init__(self, config: StifConfig) -> None:
         super().__init__()
         self.config = config
-        self.branches = GoogLeNetBranches() if config.trunk == "googlenet" else MobileNetBranches()
+        self.branches = build_branches(config.trunk)
         inputs, channels = self.branches.channels, config.channels
         if config.trunk == "googlenet":  # one neck for each branch, the memory's first
             self.necks = nn.ModuleList([nn.Conv2d(inputs, channels, 3, padding=1) for _ in range(2)])
@@ -114,18 +122,6 @@ def load_weights(config: StifConfig, path: Path) -> Stif:
     model = Stif(config)
     load_state(model, path)
     return model.eval()
-
-
-def load_state(module: nn.Module, path: Path) -> None:
-    """Loads a safetensors file into a module; errors as for ``load_weights``."""
-    try:
-        module.load_state_dict(load_file(path), strict=True)
-    except FileNotFoundError:
-        raise ValueError(f"no weights file {path}") from None
-    except SafetensorError as error:
-        raise ValueError(f"cannot read the weights file {path}: {error}") from None
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the network: {error}") from None
 
 
 def parameter_count(model: nn.Module) -> int:

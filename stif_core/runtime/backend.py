@@ -48,9 +48,9 @@ def load_backend(files: ModelFiles, name: str = "auto", threads: int = 0) -> Bac
         from stif_core.runtime.onnx_backend import OnnxBackend
 
         return OnnxBackend(files, threads)
-    from stif_core.runtime.torch_backend import TorchBackend
+    from stif_core.runtime.torch_backend import load_torch_backend
 
-    return TorchBackend(files, threads)
+    return load_torch_backend(files, threads)
 
 
 def _first_usable(files: ModelFiles) -> str:

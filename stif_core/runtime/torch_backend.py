@@ -1,10 +1,10 @@
-"""Backend on PyTorch, from the safetensors file; on the GPU where there is one."""
+"""Backend on PyTorch."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stif_core.model.stif import load_weights
+from stif_core.model.stif import Stif, load_weights
 from stif_core.weights import ModelFiles
 
 
@@ -13,12 +13,11 @@ class TorchBackend:
 
     name = "torch"
 
-    def __init__(self, files: ModelFiles, threads: int) -> None:
-        self.config = files.config()
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if threads:
-            torch.set_num_threads(threads)
-        self._model = load_weights(self.config, files.weights).to(self._device)
+    def __init__(self, model: Stif) -> None:
+        """``model`` is in evaluation mode and lies on the device that it is to run on."""
+        self.config = model.config
+        self._model = model
+        self._device = next(model.parameters()).device
 
     @torch.inference_mode()
     def memorize(self, image: NDArray[np.uint8], foreground: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -33,3 +32,11 @@ class TorchBackend:
 
     def _tensor(self, array: NDArray[np.generic]) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+
+def load_torch_backend(files: ModelFiles, threads: int) -> TorchBackend:
+    """From the safetensors file; on the GPU where there is one. Errors as for ``load_weights``."""
+    if threads:
+        torch.set_num_threads(threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return TorchBackend(load_weights(files.config(), files.weights).to(device))

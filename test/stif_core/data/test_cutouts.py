@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stif_core.data.cutouts import Cutout, cut_out, paste
-from stif_core.data.folder import read_folder
+from stif_core.data.images import ImageReader
 
 DISC = Cutout(np.full((40, 60, 3), 200, np.uint8), np.ones((40, 60), np.float32))
 
@@ -29,7 +29,9 @@ def test_object_outside_the_canvas_has_no_box():
 
 
 def test_cutout_is_as_tight_as_its_mask(data_root):
-    picture = read_folder(data_root, set()).stills["masked"][0]
-    cutout = cut_out(picture, "0")
+    folder = data_root / "stills" / "masked"
+    reader = ImageReader(0)
+    image, mask = reader.image(folder / "0.jpg"), reader.mask(folder / "0.mask.png")
+    cutout = cut_out(image, mask, np.array([30.0, 20.0, 60.0, 50.0]))
     assert cutout.alpha.shape == cutout.image.shape[:2]
     assert cutout.alpha.shape == pytest.approx((47, 57), abs=2)

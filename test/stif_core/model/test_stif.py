@@ -120,7 +120,7 @@ def test_shipped_network_reads_all_memory_frames():
     assert weights[1:].min() > 0.02
 
 
-def test_imagenet_checkpoint_in_torchvisions_names_starts_both_trunks():
+def test_imagenet_checkpoint_in_torchvisions_names_starts_both_trunks(tmp_path):
     branches = GoogLeNetBranches()
     names = list(branches.query_trunk.state_dict())
     checkpoint = {
@@ -138,7 +138,8 @@ def test_imagenet_checkpoint_in_torchvisions_names_starts_both_trunks():
         "Mixed_6e.branch7x7dbl_5.bn.bias",
         "Mixed_6e.branch_pool.conv.weight",
     } <= set(checkpoint)
-    branches.load_imagenet({**checkpoint, "fc.weight": torch.zeros(1)})
+    torch.save({**checkpoint, "fc.weight": torch.zeros(1)}, tmp_path / "inception_v3.pth")
+    branches.load_trunk(tmp_path / "inception_v3.pth")
     for trunk in (branches.memory_trunk, branches.query_trunk):
         torch.testing.assert_close(
             trunk.mixed6[1].branch7x7[1].conv.weight, checkpoint["Mixed_6b.branch7x7_2.conv.weight"]

@@ -1,0 +1,1 @@
+"""Readers of public training sets, each in the layout in which it is distributed."""

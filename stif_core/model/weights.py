@@ -1,0 +1,23 @@
+"""Reading weights; nothing is unpickled."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+
+def load_state(module: nn.Module, path: Path) -> None:
+    """Loads a safetensors file into a module.
+
+    Raises:
+        ValueError: The file is missing or damaged, or a name or shape does not agree with the module.
+    """
+    try:
+        module.load_state_dict(load_file(path), strict=True)
+    except FileNotFoundError:
+        raise ValueError(f"no weights file {path}") from None
+    except SafetensorError as error:
+        raise ValueError(f"cannot read the weights file {path}: {error}") from None
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit the network: {error}") from None

@@ -1,0 +1,84 @@
+"""``stif train``: Lightning's command line with our defaults."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from stif_core.training.data_module import TrackingDataModule
+from stif_core.training.module import StifTraining
+
+
+class LastCheckpoint(Callback):
+    """Keeps the end of every epoch too, the last one in particular, whatever its number of steps."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / "last.ckpt")
+
+
+class StifCli(LightningCLI):
+    """Checkpoints, logs and averaged weights go to ``--out``; what was trained there is never overwritten."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--out", type=Path, default=Path("runs/stif"), help="Folder for checkpoints and logs.")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(EMAWeightAveraging, "averaging")
+        parser.set_defaults(
+            {
+                "checkpoint.save_top_k": 0,  # last.ckpt alone
+                "checkpoint.save_last": True,
+                "checkpoint.every_n_train_steps": 200,
+                "averaging.decay": 0.998,
+            }
+        )
+        parser.link_arguments("out", "trainer.default_root_dir", compute_fn=str)
+        parser.link_arguments("out", "checkpoint.dirpath", compute_fn=str)
+        parser.link_arguments("model.network.crop_size", "data.crop_size")
+
+    def before_instantiate_classes(self) -> None:
+        config = self.config.get(self.subcommand) if self.subcommand else self.config
+        last = Path(config.out) / "last.ckpt"
+        if self.subcommand == "fit" and last.exists() and config.ckpt_path is None:
+            raise ValueError(f"{config.out} holds a training: go on with --ckpt_path last, or give another --out")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        config = self.config.get(self.subcommand) if self.subcommand else self.config
+        board = TensorBoardLogger(config.out, name="logs")
+        table = CSVLogger(config.out, name="logs", version=board.version)
+        trainer = super().instantiate_trainer(logger=[board, table], **kwargs)
+        trainer.callbacks.append(LastCheckpoint())
+        if config.data.validation_clips:
+            best = ModelCheckpoint(config.out, "best", monitor="val_auc", mode="max", enable_version_counter=False)
+            trainer.callbacks.append(best)
+        return trainer
+
+
+def train(arguments: list[str]) -> None:
+    """Runs ``fit`` or ``validate`` with Lightning's options; ``--help`` lists them.
+
+    Raises:
+        ValueError: A data set, a file or a setting is wrong; says what to do.
+    """
+    # Samples depend on the step alone, so that our loader need not keep a state; and both loggers share a folder.
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")
+    warnings.filterwarnings("ignore", message="(Experiment logs|Checkpoint) directory .* exists and is not empty")
+    # sys.argv stays the command line of this process: Lightning starts the other ranks of a machine by it.
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+    StifCli(
+        StifTraining,
+        TrackingDataModule,
+        args=arguments,
+        seed_everything_default=0,
+        save_config_kwargs={"overwrite": True},
+        trainer_defaults={
+            "use_distributed_sampler": False,  # StepSampler splits the batches
+            "gradient_clip_val": 5.0,
+            "log_every_n_steps": 10,
+            "num_sanity_val_steps": 0,
+            "callbacks": [LearningRateMonitor("step")],
+        },
+    )

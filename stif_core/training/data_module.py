@@ -1,0 +1,153 @@
+"""The data sets of a training configuration, as a LightningDataModule."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from stif_core.data.datasets import BALANCE, Roots, read_data
+from stif_core.data.folder import read_clip_list
+from stif_core.data.samples import SampleDataset, SampleSettings
+from stif_core.data.sources import TrackSource
+from stif_core.evaluation.sequences import Sequence
+from stif_core.evaluation.validation import read_validation
+
+
+class StepSampler(Sampler[list[int]]):
+    """Batches of sample indices that depend on the training step alone, so that a resumed run sees what it would have.
+
+    Step s consists of samples s * B to (s + 1) * B; of these each of the W ranks takes B / W that lie together.
+    """
+
+    def __init__(self, batch_size: int, rank: int, world_size: int, length: int, step: Callable[[], int]) -> None:
+        """``length`` batches from ``step()`` on, which is asked when an epoch begins."""
+        self.batch_size = batch_size
+        self.part = batch_size // world_size
+        self.offset = rank * self.part
+        self.length = length
+        self.step = step
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[list[int]]:
+        first = self.step()
+        for step in range(first, first + self.length):
+            start = step * self.batch_size + self.offset
+            yield list(range(start, start + self.part))
+
+
+class TrackingDataModule(LightningDataModule):
+    """Draws training samples from several data sets, and tracks on clips that are kept out of training."""
+
+    def __init__(
+        self,
+        ratios: dict[str, float],
+        roots: Roots = Roots(),
+        rendered: float = 0.0,
+        sampling: SampleSettings = SampleSettings(),
+        crop_size: int = 256,
+        memory_frames: int = 1,
+        batch_size: int = 32,
+        steps_per_epoch: int = 400,
+        workers: int = 1,
+        kept_gigabytes: float = 3.0,
+        validation_clips: Path | None = None,
+        got10k_exclude: Path | None = None,
+        cache: Path | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Reads nothing yet.
+
+        Args:
+            ratios: Data set -> how many of the samples come from it, in any unit.
+            roots: Where they lie.
+            rendered: The same for clips rendered from masked objects.
+            sampling: How samples are drawn.
+            crop_size: Side of the crops; taken from the network.
+            memory_frames: T, memory frames of a sample.
+            batch_size: Of all ranks together; even on each.
+            steps_per_epoch: Training steps between two validations.
+            workers: Loader processes of each rank.
+            kept_gigabytes: Decoded images that each of them keeps.
+            validation_clips: List of clips below the root of ``folder`` to validate on; kept out of training.
+            got10k_exclude: List of GOT-10k videos that are left out.
+            cache: Folder for the indices of large data sets; default: ~/.cache/stif.
+            seed: Another one draws other samples.
+
+        Raises:
+            ValueError: A data set is unknown, has no root, or is not there.
+        """
+        super().__init__()
+        self.ratios = ratios
+        self.roots = roots
+        self.rendered = rendered
+        self.sampling = sampling
+        self.crop_size = crop_size
+        self.memory_frames = memory_frames
+        self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
+        self.workers = workers
+        self.kept_bytes = int(kept_gigabytes * 1e9)
+        self.validation_clips = validation_clips
+        self.got10k_exclude = got10k_exclude
+        self.cache = cache
+        self.seed = seed
+        self.validation: list[Sequence] = []
+
+    def setup(self, stage: str) -> None:
+        held_out = read_clip_list(self.validation_clips) if self.validation_clips else set()
+        world_size = self.trainer.world_size if self.trainer else 1
+        if self.batch_size % (2 * world_size):
+            raise ValueError(f"the batch of {self.batch_size} must be even on each of {world_size} processes")
+        data = read_data(self.ratios, self.roots, held_out, self.got10k_exclude, self.cache)
+        sources = [
+            TrackSource(index, BALANCE.get(index.name, 1.0), self.sampling.smallest_side, self.sampling.largest_aspect)
+            for index in data.indices
+        ]
+        self.dataset = SampleDataset(
+            sources,
+            list(self.ratios.values()),
+            self.rendered,
+            data.backgrounds,
+            self.sampling,
+            self.crop_size,
+            self.memory_frames,
+            self.seed,
+            self.kept_bytes,
+        )
+        if held_out:
+            self.validation = read_validation(self.roots.of("folder_videos"), held_out)
+
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        trainer = self.trainer
+        assert trainer is not None
+        sampler = StepSampler(
+            self.batch_size,
+            trainer.global_rank,
+            trainer.world_size,
+            self.steps_per_epoch,
+            lambda: trainer.global_step,
+        )
+        return DataLoader(
+            self.dataset,
+            batch_sampler=sampler,
+            num_workers=self.workers,
+            prefetch_factor=4 if self.workers else None,
+            # Loader processes run beside the training threads: OpenCV's own threads would fight them.
+            worker_init_fn=lambda _: cv2.setNumThreads(0),
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.workers > 0,  # they keep what they decoded
+        )
+
+    def val_dataloader(self) -> DataLoader[int]:
+        """Numbers of the validation clips that this rank tracks on; -1 for none, so that all ranks take equal steps."""
+        trainer = self.trainer
+        assert trainer is not None
+        count = len(self.validation)
+        numbers = [*range(count), *([-1] * (-count % trainer.world_size))]
+        return DataLoader(numbers[trainer.global_rank :: trainer.world_size], batch_size=None)  # type: ignore[arg-type]

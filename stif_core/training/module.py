@@ -1,0 +1,223 @@
+"""Training of a STIF network as a LightningModule."""
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics import MeanMetric
+
+from stif_core.evaluation.metrics import accuracy
+from stif_core.evaluation.run import StifBoxes, run_sequence
+from stif_core.model.config import NANO, StifConfig
+from stif_core.model.enhancement import temporal_weights
+from stif_core.model.head import HeadOutput
+from stif_core.model.losses import LossWeights, Targets, assign_targets, stif_loss
+from stif_core.model.stif import Stif
+from stif_core.model.weights import load_state
+from stif_core.runtime.backend import Backend
+from stif_core.runtime.export import export_onnx
+from stif_core.runtime.onnx_backend import OnnxBackend
+from stif_core.runtime.torch_backend import TorchBackend
+from stif_core.tracking import Tracker, TrackerSettings
+from stif_core.training.depthwise import use_trainable_depthwise
+from stif_core.training.schedule import Optimisation, build_optimizer, freeze, rate_factor
+from stif_core.weights import ModelFiles
+
+# What the network alone can do: the initial frame as its only memory, and no state that holds a box back.
+VALIDATION_SETTINGS = TrackerSettings(uncertain_ratio=0.0, tracking_ratio=0.0, memory_capacity=1)
+
+Batch = dict[str, Tensor]
+
+
+class StifTraining(LightningModule):
+    """Losses, optimiser, release of the trunk, and validation by tracking."""
+
+    def __init__(
+        self,
+        network: StifConfig = NANO,
+        optimisation: Optimisation = Optimisation(),
+        loss: LossWeights = LossWeights(centreness=0.5, box=1.5),
+        trunk: Path | None = None,
+        start: Path | None = None,
+        swap_memories: bool = True,
+        nearest_cell: bool = True,
+        compiled: bool = False,
+        fixed_norms: bool = False,
+        window: float = 0.3,
+        penalty: float = 0.02,
+    ) -> None:
+        """Builds the network.
+
+        Args:
+            network: Its configuration.
+            optimisation: Method, rates, and when the trunk is trained.
+            loss: Weights of the parts of the loss.
+            trunk: Pretrained trunk to start from.
+            start: Weights (safetensors) of a whole network to start from, such as those of an earlier stage.
+            swap_memories: Score half of each batch once more with the memory of its neighbour, whose target is absent.
+            nearest_cell: The cell nearest to the target's centre is positive, however small the target.
+            compiled: Run through ``torch.compile``: 1.3 to 1.6 times as fast on a CPU, after a minute of compilation.
+            fixed_norms: Batch norms use the statistics that they start with, for batches too small to have their own.
+            window: Weight of the cosine window in validation.
+            penalty: Penalty on a change of shape and scale in validation.
+
+        Raises:
+            ValueError: A file does not fit, or an untrained trunk would stay frozen.
+        """
+        super().__init__()
+        self.model = Stif(network)
+        self.optimisation = optimisation
+        self.loss = loss
+        self.swap_memories = swap_memories
+        self.nearest_cell = nearest_cell
+        self.compiled = compiled
+        self.fixed_norms = fixed_norms
+        self.validation_settings = TrackerSettings(
+            **{**asdict(VALIDATION_SETTINGS), "window": window, "penalty": penalty}
+        )
+        if trunk is None and start is None and optimisation.trunk_released > 0:
+            raise ValueError("an untrained trunk would be frozen: give --model.trunk or --model.start")
+        if trunk is not None:
+            self.model.branches.load_trunk(trunk)
+        if start is not None:
+            load_state(self.model, start)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        freeze(self.model, optimisation)
+        self._released: set[torch.nn.Parameter] = {
+            p for trunk_ in self.model.branches.trunks() for p in trunk_.parameters() if p.requires_grad
+        }
+        self._predict = self.predict
+        self.success_auc = MeanMetric()
+
+    # -- one step
+
+    def predict(self, batch: Batch) -> tuple[HeadOutput, Targets, Tensor]:
+        """Output of the head, its targets, and the memory features (B, T, C, n, n).
+
+        Args:
+            batch: ``memory`` (B, T, 3, S, S) uint8, ``memory_xyxy`` (B, T, 4), ``query`` (B, 3, S, S) uint8,
+                ``query_xyxy`` (B, 4), ``present`` (B,). Boxes in crop pixels. B is even where memories are swapped.
+        """
+        frames = batch["memory"].shape[1]
+        memory_images = batch["memory"].flatten(0, 1).float().contiguous(memory_format=torch.channels_last)
+        query_images = batch["query"].float().contiguous(memory_format=torch.channels_last)
+        foreground = foreground_maps(batch["memory_xyxy"].flatten(0, 1), query_images.shape[-1])
+        memory = self.model.memory_feature(memory_images, foreground).unflatten(0, (-1, frames))
+        query = self.model.query_feature(query_images)
+        box, present = batch["query_xyxy"], batch["present"]
+        seen = memory
+        if self.swap_memories:
+            # The odd samples' memories for the even samples' queries: neighbours stay on one rank.
+            seen = torch.cat([memory, memory[1::2]])
+            query = torch.cat([query, query[::2]])
+            box = torch.cat([box, box[::2]])
+            present = torch.cat([present, torch.zeros_like(present[::2])])
+        output = self.model.match(seen, query)
+        return output, assign_targets(self.model.head.points, box, present, self.nearest_cell), memory
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        output, targets, memory = self._predict(batch)
+        parts = stif_loss(output, targets, self.loss, self._mean_over_ranks)
+        if not torch.isfinite(parts["total"]):
+            self._stop_at_bad_batch(batch)
+        for name, value in parts.items():
+            self.log(f"loss/{name}", value.detach(), prog_bar=name == "total", sync_dist=True)
+        if memory.shape[1] > 1 and self.model.config.ste:
+            weights = temporal_weights(memory.detach().float(), self.model.config.tde == "cosine")
+            for t, weight in enumerate(weights.mean(dim=(0, 2, 3, 4))):
+                self.log(f"tde/frame_{t}", weight)
+        return parts["total"]
+
+    def _mean_over_ranks(self, value: Tensor) -> Tensor:
+        if self.trainer.world_size == 1:
+            return value
+        return self.trainer.strategy.reduce(value, reduce_op="mean")
+
+    def _stop_at_bad_batch(self, batch: Batch) -> None:
+        path = Path(self.trainer.default_root_dir) / f"bad_batch_rank{self.global_rank}.pt"
+        torch.save({name: value.cpu() for name, value in batch.items()}, path)
+        raise ValueError(
+            f"the loss is not finite at step {self.global_step}; the batch is in {path}. "
+            "Try a lower --model.optimisation.rate, or --trainer.precision 32-true"
+        )
+
+    # -- what is trained, and how fast
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = build_optimizer(self.model, self.optimisation)
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = LambdaLR(optimizer, lambda step: rate_factor(step, steps, self.optimisation))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_fit_start(self) -> None:
+        if self.device.type == "cpu":
+            for trunk in self.model.branches.trunks():
+                use_trainable_depthwise(trunk)
+        if self.compiled:
+            self._predict = torch.compile(self.predict)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Until its release the trunk takes no gradients, and its batch norms use what they were trained with."""
+        released = self.global_step >= self.optimisation.trunk_released * self.trainer.estimated_stepping_batches
+        for parameter in self._released:
+            parameter.requires_grad_(released)
+        for trunk in self.model.branches.trunks():
+            if trunk.training != released:
+                trunk.train(released)
+        if self.fixed_norms:
+            for layer in self.model.modules():
+                if isinstance(layer, torch.nn.BatchNorm2d):
+                    layer.eval()
+
+    # -- validation: tracking
+
+    def on_validation_epoch_start(self) -> None:
+        self._tracker = StifBoxes(Tracker(validation_backend(self.model), self.validation_settings))
+
+    def validation_step(self, batch: int, batch_idx: int) -> None:
+        """Tracks the clip of that number from its first box to its end."""
+        if batch < 0:
+            return
+        sequence = self.trainer.datamodule.validation[batch]  # type: ignore[attr-defined]
+        track = run_sequence(self._tracker, sequence)
+        self.success_auc.update(accuracy(track.boxes, sequence.truth).success_auc)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val_auc", self.success_auc, prog_bar=True)
+
+    # -- checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["stif"] = {
+            "model": self.model.config.to_dict(),
+            "training": {"optimisation": asdict(self.optimisation), "loss": asdict(self.loss)},
+        }
+
+
+def validation_backend(model: Stif) -> Backend:
+    """The network on its GPU, or on a CPU exported for ONNX Runtime, which is several times as fast there."""
+    if next(model.parameters()).device.type != "cpu":
+        return TorchBackend(model)
+    copy = Stif(model.config).eval()  # the export folds batch norms away
+    copy.load_state_dict(model.state_dict())
+    with tempfile.TemporaryDirectory() as folder, torch.autocast("cpu", enabled=False):
+        files = ModelFiles("validation", Path(folder))
+        files.json.write_text(json.dumps({"model": model.config.to_dict()}))
+        export_onnx(copy, files)
+        return OnnxBackend(files, threads=0)
+
+
+def foreground_maps(boxes_xyxy: Tensor, size: int) -> Tensor:
+    """1 inside each box, else 0, as ``crops.foreground_map``: boxes (B, 4) in crop pixels -> (B, 1, size, size)."""
+    low = boxes_xyxy[:, :2].round().clamp(0, size - 1)
+    high = torch.minimum(torch.maximum(boxes_xyxy[:, 2:].round(), low + 1), torch.full_like(low, size))
+    pixels = torch.arange(size, device=boxes_xyxy.device)
+    inside = (pixels >= low[..., None]) & (pixels < high[..., None])  # (B, 2, size): columns, rows
+    return (inside[:, 1, :, None] & inside[:, 0, None, :])[:, None].float()
