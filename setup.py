@@ -31,10 +31,18 @@ setup(
         "typer>=0.12",
     ],
     extras_require={
-        "train": ["torch>=2.4", "onnx>=1.16"],
+        "train": [
+            "torch>=2.4",
+            "onnx>=1.16",
+            "lightning>=2.6",  # EMAWeightAveraging
+            "jsonargparse[signatures]>=4.40",
+            "tensorboard>=2.16",
+            "cachetools>=5",
+            "scipy>=1.11",
+        ],
         # CSRT and KCF are in opencv-contrib-python-headless, which owns the same cv2 folder as the wheel above: to
         # compare with them, uninstall that one first. So contrib is not listed here.
-        "eval": ["scikit-image>=0.22"],
+        "eval": ["scikit-image>=0.22", "onnx>=1.16"],
         "tensorrt": ["tensorrt>=8.6"],
         "openvino": ["openvino>=2024.0"],
     },

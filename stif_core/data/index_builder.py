@@ -76,5 +76,5 @@ class IndexBuilder:
             np.array(self._track_video, np.int32),
             np.concatenate(self._row_frames),
             np.concatenate(self._boxes),
-            masks if masks.any() else None,
+            masks if (masks != b"").any() else None,
         )

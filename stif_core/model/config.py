@@ -63,7 +63,7 @@ GOOGLENET = StifConfig(
 )
 
 NANO = StifConfig(
-    trunk="mobilenet_v3_small",
+    trunk="fbnet",
     crop_size=256,
     channels=96,
     tower_depth=2,

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+from stif_core.tracking.calibration import Calibration
+
 
 @dataclass(frozen=True)
 class TrackerSettings:
@@ -12,22 +14,22 @@ class TrackerSettings:
     penalty: float = 0.1  # k, strength of the penalty on a change of shape and scale
     size_rate: float = 0.45  # of the new size, at score and penalty 1
     memory_interval: int = 10  # a trusted frame enters the memory after so many frames
-    memory_score: float = 0.7  # a frame is trusted from this score on
+    memory_probability: float = 0.9  # a frame is trusted from this probability on
     memory_capacity: int = 8  # frames that the bank holds, the initial one included
-    # How high the score of a target usually is differs from target to target; a sudden drop below that tells more than
-    # any fixed threshold. The usual score is a running mean of the frames in TRACKING, within these bounds.
+    calibration: Calibration = Calibration()  # from the score to the probability that the box is right
+    # The usual score of a target is a running mean of the frames in TRACKING, within these bounds.
     usual_rate: float = 0.1
     usual_low: float = 0.6
     usual_high: float = 0.9
-    uncertain_ratio: float = 0.8  # of the usual score: below it the state leaves TRACKING
-    tracking_ratio: float = 0.9  # of the usual score: from here on the target is seen again
+    uncertain_probability: float = 0.5  # below it the state leaves TRACKING
+    tracking_probability: float = 0.7  # from here on the target is seen again
     lost_after: int = 30  # frames in a row that were not TRACKING make the target LOST
-    confirm_frames: int = 3  # frames in a row at tracking_ratio bring a LOST target back
+    confirm_frames: int = 3  # frames in a row at tracking_probability bring a LOST target back
     search_reach: float = 2.0  # how far from its last position a LOST target is looked for, in sides of a crop
     search_step: float = 0.5  # distance of the windows visited in turn, in the same unit
 
     def __post_init__(self) -> None:
-        for low, high in (("uncertain_ratio", "tracking_ratio"), ("usual_low", "usual_high")):
+        for low, high in (("uncertain_probability", "tracking_probability"), ("usual_low", "usual_high")):
             if not 0 <= getattr(self, low) <= getattr(self, high):
                 raise ValueError(f"expected 0 <= {low} <= {high}, got {getattr(self, low)} and {getattr(self, high)}")
         if not 0 < self.search_step <= self.search_reach:
@@ -42,4 +44,9 @@ class TrackerSettings:
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown tracking parameter {unknown[0]}; known: {', '.join(sorted(known))}")
+        if isinstance(values.get("calibration"), dict):
+            try:
+                values = {**values, "calibration": Calibration(**values["calibration"])}
+            except TypeError as error:
+                raise ValueError(f"tracking parameter calibration: {error}") from None
         return cls(**values)

@@ -33,12 +33,14 @@ class TrackResult:
 
     Attributes:
         box: xywh in image pixels; while LOST where the target was last seen, NaN if nothing is known of that.
-        score: 0 to 1, of the best candidate in this image.
+        score: Probability that the box is right, calibrated on clips that were not trained on.
+        raw_score: Of the network for the best candidate in this image, 0 to 1.
         state: Whether to believe it.
     """
 
     box: FloatArray
     score: float
+    raw_score: float
     state: TrackState
 
 
@@ -81,7 +83,7 @@ class Tracker:
         self._confirmed = 0  # frames in a row in which it was seen there
         self._misplaced = False  # the box says nothing about where the target was
         self._bank = MemoryBank(self._memorize(image), self.settings.memory_capacity)
-        return TrackResult(self._box.copy(), 1.0, self._state)
+        return TrackResult(self._box.copy(), 1.0, 1.0, self._state)
 
     def track(self, image: NDArray[np.uint8]) -> TrackResult:
         """Finds the target in the next image.
@@ -103,11 +105,20 @@ class Tracker:
         peak = self._find(image, window, anchor)
         box = self._smoothed(peak, window, anchor)
         box = clip_box(box, width, height, SMALLEST_BOX)
-        self._update_state(peak.score, box)
+        if self._usual_score is None:
+            self._usual_score = peak.score
+        probability = float(self.settings.calibration.probability(peak.score, self.usual_score))
+        self._update_state(probability, peak.score, box)
         if self._state == TrackState.TRACKING:
-            self._remember(image, peak.score)
+            self._remember(image, probability)
         box = np.full(4, np.nan) if self._misplaced else self._box.copy()
-        return TrackResult(box, peak.score, self._state)
+        return TrackResult(box, probability, peak.score, self._state)
+
+    @property
+    def usual_score(self) -> float:
+        """What the network's score usually is for this target, within the bounds of the settings."""
+        usual = self.settings.usual_high if self._usual_score is None else self._usual_score
+        return float(np.clip(usual, self.settings.usual_low, self.settings.usual_high))
 
     def move_to(self, box: ArrayLike) -> None:
         """Looks for the target around this box (xywh) in the next image, UNCERTAIN; what is remembered of it stays."""
@@ -143,13 +154,10 @@ class Tracker:
         size = (1 - rate) * anchor[2:] + rate * found[2:]
         return np.concatenate([centre(found) - size / 2, size])
 
-    def _update_state(self, score: float, box: FloatArray) -> None:
-        """TRACKING -> UNCERTAIN when the score drops; LOST when that lasts; back only when the target is seen again."""
+    def _update_state(self, probability: float, score: float, box: FloatArray) -> None:
+        """UNCERTAIN when the box is likely wrong; LOST when that lasts; TRACKING when the target is seen again."""
         settings = self.settings
-        if self._usual_score is None:
-            self._usual_score = score
-        usual = float(np.clip(self._usual_score, settings.usual_low, settings.usual_high))
-        doubtful, seen = score < settings.uncertain_ratio * usual, score >= settings.tracking_ratio * usual
+        doubtful, seen = probability < settings.uncertain_probability, probability >= settings.tracking_probability
         if self._state == TrackState.LOST and not self._confirmed_again(box, doubtful, seen):
             return
         if seen:
@@ -159,6 +167,7 @@ class Tracker:
         self._box = box
         if self._state == TrackState.TRACKING:
             self._seen_box = box
+            assert self._usual_score is not None
             self._usual_score += settings.usual_rate * (score - self._usual_score)
             self._unseen, self._misplaced = 0, False
             return
@@ -178,10 +187,10 @@ class Tracker:
         self._candidate, self._confirmed = None, 0
         return True
 
-    def _remember(self, image: NDArray[np.uint8], score: float) -> None:
+    def _remember(self, image: NDArray[np.uint8], probability: float) -> None:
         assert self._bank is not None
         due = self._index - self._bank.newest >= self.settings.memory_interval
-        if self.settings.memory_capacity > 1 and due and score >= self.settings.memory_score:
+        if self.settings.memory_capacity > 1 and due and probability >= self.settings.memory_probability:
             self._bank.add(MemoryFrame(self._index, self._memorize(image)))
 
     def _memorize(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -50,11 +50,35 @@ class StifCli(LightningCLI):
         board = TensorBoardLogger(config.out, name="logs")
         table = CSVLogger(config.out, name="logs", version=board.version)
         trainer = super().instantiate_trainer(logger=[board, table], **kwargs)
-        trainer.callbacks.append(LastCheckpoint())
+        trainer.callbacks.append(LastCheckpoint())  # type: ignore[attr-defined]
         if config.data.validation_clips:
             best = ModelCheckpoint(config.out, "best", monitor="val_auc", mode="max", enable_version_counter=False)
-            trainer.callbacks.append(best)
+            trainer.callbacks.append(best)  # type: ignore[attr-defined]
         return trainer
+
+
+OPTIONS: dict[str, Any] = {
+    "seed_everything_default": 0,
+    "save_config_kwargs": {"overwrite": True},
+    "trainer_defaults": {
+        "use_distributed_sampler": False,  # StepSampler splits the batches
+        "gradient_clip_val": 5.0,
+        "log_every_n_steps": 10,
+        "num_sanity_val_steps": 0,
+        "callbacks": [LearningRateMonitor("step")],
+    },
+}
+
+
+def read_configuration(arguments: list[str]) -> Any:
+    """The settings that these arguments of ``train`` give, as a namespace; nothing is built."""
+
+    class Reader(StifCli):
+        def before_instantiate_classes(self) -> None: ...
+        def instantiate_classes(self) -> None: ...
+        def _run_subcommand(self, subcommand: str) -> None: ...
+
+    return Reader(StifTraining, TrackingDataModule, args=arguments, **OPTIONS).config.fit
 
 
 def train(arguments: list[str]) -> None:
@@ -68,17 +92,4 @@ def train(arguments: list[str]) -> None:
     warnings.filterwarnings("ignore", message="(Experiment logs|Checkpoint) directory .* exists and is not empty")
     # sys.argv stays the command line of this process: Lightning starts the other ranks of a machine by it.
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
-    StifCli(
-        StifTraining,
-        TrackingDataModule,
-        args=arguments,
-        seed_everything_default=0,
-        save_config_kwargs={"overwrite": True},
-        trainer_defaults={
-            "use_distributed_sampler": False,  # StepSampler splits the batches
-            "gradient_clip_val": 5.0,
-            "log_every_n_steps": 10,
-            "num_sanity_val_steps": 0,
-            "callbacks": [LearningRateMonitor("step")],
-        },
-    )
+    StifCli(StifTraining, TrackingDataModule, args=arguments, **OPTIONS)

@@ -31,7 +31,7 @@ from stif_core.training.schedule import Optimisation, build_optimizer, freeze, r
 from stif_core.weights import ModelFiles
 
 # What the network alone can do: the initial frame as its only memory, and no state that holds a box back.
-VALIDATION_SETTINGS = TrackerSettings(uncertain_ratio=0.0, tracking_ratio=0.0, memory_capacity=1)
+VALIDATION_SETTINGS = TrackerSettings(uncertain_probability=0.0, tracking_probability=0.0, memory_capacity=1)
 
 Batch = dict[str, Tensor]
 
@@ -83,7 +83,10 @@ class StifTraining(LightningModule):
             **{**asdict(VALIDATION_SETTINGS), "window": window, "penalty": penalty}
         )
         if trunk is None and start is None and optimisation.trunk_released > 0:
-            raise ValueError("an untrained trunk would be frozen: give --model.trunk or --model.start")
+            raise ValueError(
+                "an untrained trunk would be frozen: give --model.trunk FILE or --model.start FILE, "
+                "or train it from the first step on with --model.optimisation.trunk_released 0"
+            )
         if trunk is not None:
             self.model.branches.load_trunk(trunk)
         if start is not None:

@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stif_core.data.cutouts import Cutout, cut_out, paste
-from stif_core.data.images import ImageReader
 
 DISC = Cutout(np.full((40, 60, 3), 200, np.uint8), np.ones((40, 60), np.float32))
 
@@ -29,6 +28,9 @@ def test_object_outside_the_canvas_has_no_box():
 
 
 def test_cutout_is_as_tight_as_its_mask(data_root):
+    pytest.importorskip("cachetools")
+    from stif_core.data.images import ImageReader
+
     folder = data_root / "stills" / "masked"
     reader = ImageReader(0)
     image, mask = reader.image(folder / "0.jpg"), reader.mask(folder / "0.mask.png")

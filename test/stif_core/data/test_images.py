@@ -2,6 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
+pytest.importorskip("cachetools")
+
 from stif_core.data.images import ImageReader
 
 

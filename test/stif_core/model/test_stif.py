@@ -11,9 +11,11 @@ from stif_core.crops import SearchWindow, foreground_map, plain_canvas  # noqa: 
 from stif_core.evaluation.rendered_clip import RenderedClip  # noqa: E402
 from stif_core.model.config import GOOGLENET, NANO, VARIANTS  # noqa: E402
 from stif_core.model.enhancement import SpatialEnhancement, temporal_weights  # noqa: E402
+from stif_core.model.fbnet import FBNet  # noqa: E402
 from stif_core.model.googlenet import GoogLeNetBranches, torchvision_name  # noqa: E402
 from stif_core.model.mobilenet import MobileNetV3Small  # noqa: E402
-from stif_core.model.stif import Stif, load_weights, multiply_accumulates, parameter_count  # noqa: E402
+from stif_core.model.shared_trunk import SharedTrunkBranches  # noqa: E402
+from stif_core.model.stif import Stif, build_branches, load_weights, multiply_accumulates, parameter_count  # noqa: E402
 from stif_core.runtime.export import fold_batch_norm  # noqa: E402
 from stif_core.weights import find_model  # noqa: E402
 
@@ -72,7 +74,7 @@ def test_googlenet_has_the_papers_cost(models):
 
 
 def test_nano_is_small(models):
-    assert parameter_count(models["nano"]) / 1e6 == pytest.approx(1.21, abs=0.01)
+    assert parameter_count(models["nano"]) / 1e6 == pytest.approx(1.67, abs=0.01)
 
 
 @pytest.mark.parametrize("switches", ABLATIONS.values(), ids=ABLATIONS)
@@ -174,14 +176,17 @@ def test_enhancement_with_gain_2_starts_as_the_identity():
     torch.testing.assert_close(SpatialEnhancement(2.0)(feature), feature)
 
 
-@pytest.mark.parametrize(("name", "size"), [("googlenet", 289 + 32 * 8), ("nano", 256 + 32 * 16)])
-def test_grid_agrees_with_the_receptive_fields(monkeypatch, name, size):
+@pytest.mark.parametrize(
+    ("trunk", "size"),
+    [("googlenet", 289 + 32 * 8), ("mobilenet_v3_small", 256 + 32 * 16), ("fbnet", 256 + 32 * 16)],
+)
+def test_grid_agrees_with_the_receptive_fields(monkeypatch, trunk, size):
     """The gradient of a cell with respect to the image shows which pixels it sees: their middle is its centre.
 
     All weights are made equal, so that no direction is preferred, and the image is made large, so that its border
     cuts no receptive field; the crop's own cells lie the same way, as 8 and 16 divide the difference.
     """
-    branches = type(Stif(VARIANTS[name]).branches)().eval()
+    branches = build_branches(trunk).eval()
     # Of equal values a maximum takes the first; the mean has the same window and takes all.
     monkeypatch.setattr(F, "max_pool2d", F.avg_pool2d)
     with torch.no_grad():
@@ -233,7 +238,38 @@ def test_training_and_export_form_agree(name):
     torch.testing.assert_close(box, output.boxes, rtol=1e-3, atol=1e-2)
 
 
-def test_trunk_of_nano_equals_the_pretrained_file(shared_weights):
+def test_fbnet_equals_the_pretrained_file(shared_weights):
+    """Against a second reading of the weights' description: plain functions over the file, no module of ours."""
+    w = {name: value.float() for name, value in load_file(shared_weights / "fbnet_fear_xs.safetensors").items()}
+    blocks = [  # kernel, stride
+        (3, 1), (3, 2), (3, 1), (3, 1), (5, 2), (5, 1), (5, 1), (3, 1), (5, 2), (5, 1), (5, 1), (5, 1), (5, 1), (5, 1),
+        (5, 1), (5, 1),
+    ]  # fmt: skip
+
+    def conv(x, name, stride=1, groups=1):
+        weight = w[name + ".weight"]
+        return F.conv2d(x, weight, w[name + ".bias"], stride, weight.shape[2] // 2, 1, groups)
+
+    image = crops(256)[0].float()
+    rgb = image[:, [2, 1, 0]]
+    normal = (rgb - torch.tensor([123.675, 116.28, 103.53])[:, None, None]) / torch.tensor([58.395, 57.12, 57.375])[
+        :, None, None
+    ]
+    x = conv(normal, "stem", 2).relu()
+    for i, (kernel, stride) in enumerate(blocks):
+        y = conv(x, f"blocks.{i}.expand").relu() if f"blocks.{i}.expand.weight" in w else x
+        assert w[f"blocks.{i}.depthwise.weight"].shape[2] == kernel
+        y = conv(y, f"blocks.{i}.depthwise", stride, groups=y.shape[1]).relu()
+        y = conv(y, f"blocks.{i}.project")
+        x = x + y if x.shape == y.shape else y
+
+    branches = SharedTrunkBranches(FBNet())
+    branches.load_trunk(shared_weights / "fbnet_fear_xs.safetensors")
+    with torch.no_grad():
+        torch.testing.assert_close(branches.query(image), x, rtol=1e-4, atol=1e-3)
+
+
+def test_mobilenet_equals_the_pretrained_file(shared_weights):
     """Against a second reading of the weights' description: plain functions over the file, no module of ours."""
     w = load_file(shared_weights / "mobilenet_v3_nanotrack.safetensors")
     blocks = [  # kernel, squeeze, hard-swish, stride

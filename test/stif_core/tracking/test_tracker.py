@@ -71,7 +71,7 @@ def test_lost_target_keeps_its_last_box(tracker, frames):
 
 
 def test_nothing_is_memorised_while_the_target_is_not_seen(backend, frames):
-    tracker = Tracker(backend, TrackerSettings(uncertain_ratio=2.0, tracking_ratio=2.0, memory_interval=1))
+    tracker = Tracker(backend, TrackerSettings(uncertain_probability=2.0, tracking_probability=2.0, memory_interval=1))
     tracker.init(*frames[0])
     for image, _ in frames[1:12]:
         assert tracker.track(image).state != TrackState.TRACKING
@@ -80,7 +80,11 @@ def test_nothing_is_memorised_while_the_target_is_not_seen(backend, frames):
 
 def test_memory_grows_to_its_capacity_and_no_further(backend, frames):
     settings = TrackerSettings(
-        uncertain_ratio=0.0, tracking_ratio=0.0, memory_score=0.0, memory_interval=2, memory_capacity=4
+        uncertain_probability=0.0,
+        tracking_probability=0.0,
+        memory_probability=0.0,
+        memory_interval=2,
+        memory_capacity=4,
     )
     tracker = Tracker(backend, settings)
     tracker.init(*frames[0])
@@ -136,7 +140,11 @@ def test_bad_input_is_refused_with_the_reason(tracker, frames):
 
 
 def test_settings_are_checked():
-    with pytest.raises(ValueError, match=r"uncertain_ratio <= tracking_ratio, got 0\.9 and 0\.5"):
-        TrackerSettings(uncertain_ratio=0.9, tracking_ratio=0.5)
+    with pytest.raises(ValueError, match=r"uncertain_probability <= tracking_probability, got 0\.9 and 0\.5"):
+        TrackerSettings(uncertain_probability=0.9, tracking_probability=0.5)
     with pytest.raises(ValueError, match="unknown tracking parameter windo"):
         TrackerSettings.from_dict({"windo": 0.4})
+    with pytest.raises(ValueError, match=r"calibration: .*slope"):
+        TrackerSettings.from_dict({"calibration": {"slope": 1.0}})
+    settings = TrackerSettings.from_dict({"calibration": {"score_weight": 1.0, "usual_weight": 0.0, "bias": 0.0}})
+    assert settings.calibration.probability(0.3, 0.9) == pytest.approx(0.3)

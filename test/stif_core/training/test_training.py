@@ -18,7 +18,10 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from stif_core.cli import main  # noqa: E402
 from stif_core.model.config import NANO  # noqa: E402
 from stif_core.model.stif import Stif  # noqa: E402
+from stif_core.tracking import Tracker  # noqa: E402
+from stif_core.training.checkpoints import write_model  # noqa: E402
 from stif_core.training.cli import train  # noqa: E402
+from stif_core.weights import ModelFiles  # noqa: E402
 
 pytestmark = pytest.mark.slow
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -190,3 +193,30 @@ def test_mistakes_are_one_clear_message(options, tmp_path, monkeypatch, capsys, 
         main()
     assert ended.value.code == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_checkpoint_becomes_a_model_that_tracks(options, tmp_path, monkeypatch, capsys):
+    train([*options, "--out", str(tmp_path / "out"), "--trainer.max_steps", "2"])
+    monkeypatch.setattr(
+        sys, "argv", ["stif", "weights", str(tmp_path / "out" / "last.ckpt"), "--out", str(tmp_path / "model")]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert "from step 2" in capsys.readouterr().out
+    averaged = checkpoint(tmp_path / "out")["state_dict"]
+    for name, value in load_file(tmp_path / "model" / "nano.safetensors").items():
+        assert torch.equal(value, averaged["model." + name]), name
+    tracker = Tracker.load(str(tmp_path / "model" / "nano.json"), backend="torch")
+    assert tracker.backend.config.crop_size == 128
+
+
+def test_file_that_is_no_checkpoint_is_one_clear_error(tmp_path):
+    with pytest.raises(ValueError, match=r"no checkpoint .*gone\.ckpt"):
+        write_model(tmp_path / "gone.ckpt", ModelFiles("nano", tmp_path))
+    (tmp_path / "text.ckpt").write_text("no checkpoint at all")
+    with pytest.raises(ValueError, match=r"text\.ckpt is no checkpoint of stif train"):
+        write_model(tmp_path / "text.ckpt", ModelFiles("nano", tmp_path))
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "other.ckpt")
+    with pytest.raises(ValueError, match=r"other\.ckpt is no checkpoint of stif train"):
+        write_model(tmp_path / "other.ckpt", ModelFiles("nano", tmp_path))
