@@ -172,7 +172,7 @@ def calibrate(
 ) -> None:
     """Finds a model's tracking parameters and calibrates its score on validation clips (needs the extra [train])."""
     from stif_core.data.folder import read_clip_list
-    from stif_core.evaluation.validation import read_validation
+    from stif_core.evaluation.validation import read_validation, reversed_in_time
     from stif_core.runtime.backend import load_backend
 
     with user_errors():
@@ -180,7 +180,9 @@ def calibrate(
         with extra_train("calibrate"):
             from stif_core.training.select_settings import select_settings
 
-        sequences = read_validation(root, read_clip_list(validation))
+        clips = read_validation(root, read_clip_list(validation))
+        # Both ways: twice the runs, so that less of what is chosen is chance.
+        sequences = [*clips, *(reversed_in_time(clip) for clip in clips)]
         selection = select_settings(load_backend(files, backend, threads), sequences, messages.print)
         description = files.description()
         description["tracking"] = selection.settings
@@ -244,7 +246,7 @@ def model_info(
 @eval_app.command("run")
 def eval_run(
     root: Annotated[Path, typer.Option(help="Folder of sequences: NAME/img/, NAME/groundtruth.txt.")],
-    tracker: Annotated[list[str], typer.Option(help="stif, csrt, kcf, mil or nanotrack; may be given several times.")],
+    tracker: Annotated[list[str], typer.Option(help="stif, stif-initial, csrt, kcf, mil, nanotrack; several times.")],
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
     model: Model = DEFAULT_MODEL,
     backend: BackendName = "auto",
@@ -342,7 +344,7 @@ def data_check(
             report.write_sheet(out, drawn)
             print(f"{out}: {len(drawn)} samples")
         if problems:
-            print(f"{len(problems)} problems:")
+            print("1 problem:" if len(problems) == 1 else f"{len(problems)} problems:")
             for problem in problems[:PROBLEMS_SHOWN]:
                 print(f"  {problem}")
             if len(problems) > PROBLEMS_SHOWN:

@@ -11,11 +11,15 @@ from stif_core.io.source import read_frame
 Image = NDArray[np.uint8]
 
 
+def _bytes(image: Image) -> int:
+    return image.nbytes
+
+
 class ImageReader:
     """Decodes images and keeps the latest; every loader process has one of its own."""
 
     def __init__(self, kept_bytes: int) -> None:
-        self._kept: LRUCache[Path, Image] = LRUCache(kept_bytes, getsizeof=lambda image: image.nbytes)
+        self._kept: LRUCache[Path, Image] = LRUCache(kept_bytes, getsizeof=_bytes)
 
     def image(self, path: Path) -> Image:
         """An image as BGR, (H, W, 3); do not write into it, it is kept.

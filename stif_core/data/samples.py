@@ -148,8 +148,9 @@ class SampleDataset(Dataset[dict[str, Tensor]]):
 
     @staticmethod
     def _jittered(window: SearchWindow, rng: np.random.Generator, shift: float, scale: float) -> SearchWindow:
-        dx, dy = rng.uniform(-shift, shift, 2) * window.side / 4
-        return replace(window, x=window.x + dx, y=window.y + dy, side=window.side * float(np.exp(rng.normal(0, scale))))
+        side = window.side * float(np.exp(rng.normal(0, scale)))
+        dx, dy = rng.uniform(-shift, shift, 2) * side / 4
+        return replace(window, x=window.x + dx, y=window.y + dy, side=side)
 
     def _with_look_alikes(
         self, crop: Image, box: FloatArray, source: TrackSource, query: Place, rng: np.random.Generator
@@ -217,9 +218,12 @@ class SampleDataset(Dataset[dict[str, Tensor]]):
     def _distractor(self, source: TrackSource, place: Place, alike: float, rng: np.random.Generator) -> Cutout | None:
         """A masked object that looks like the one at ``place`` with probability ``alike``, else any."""
         other = source.draw_look_alike(place, rng) if rng.random() < alike else None
+        origin = source
         if other is None:
             source = self.masked[int(rng.integers(len(self.masked)))]
             other = source.draw_masked(rng)
+        if source is origin and other.frame == place.frame:  # the object itself
+            return None
         return self._cutout(source, other)
 
     def _scene(self, rng: np.random.Generator, margin: float = 1.0) -> Image:
@@ -260,7 +264,7 @@ class SampleDataset(Dataset[dict[str, Tensor]]):
         return Sample(crops[:-1], boxes[:-1], crops[-1], boxes[-1], sample.present)
 
     def _occluded(self, query: Image, box: FloatArray, rng: np.random.Generator) -> Image:
-        """Covers up to half of the target with a piece of another picture."""
+        """Covers up to three quarters of the target, mostly less than half, with a piece of another picture."""
         x, y, w, h = box
         share = rng.uniform(0.15, 0.5)
         cover_w, cover_h = (w * share, h) if rng.random() < 0.5 else (w, h * share)

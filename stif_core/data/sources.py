@@ -74,14 +74,17 @@ class TrackSource:
     ) -> tuple[list[Place], Place]:
         """Memory frames in order of time, and a query at most ``window`` frames from each, before or after.
 
-        The query is never its own memory, unless the object is labelled in one frame alone. A memory frame comes twice
-        where the window holds too few.
+        The query is never its own memory, unless the object is labelled in one frame alone; where none lies within the
+        window the nearest is taken. A memory frame comes twice where there are too few.
         """
         rows = self._rows(track)
         query = int(rows[int(rng.integers(len(rows)))])
         distance = np.abs(self.index.row_frame[rows].astype(np.int64) - int(self.index.row_frame[query]))
-        near = rows[(distance <= window) & (rows != query)]
-        if not len(near):
+        others = rows != query
+        near = rows[(distance <= window) & others]
+        if not len(near) and others.any():
+            near = rows[others][[distance[others].argmin()]]
+        elif not len(near):
             near = np.array([query])
         memory = np.sort(rng.choice(near, memory_frames, replace=len(near) < memory_frames))
         return [self._place(track, int(row)) for row in memory], self._place(track, query)

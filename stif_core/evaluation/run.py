@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -60,16 +60,22 @@ class Summary:
 
 
 def make_tracker(name: str, model: str, backend: str, threads: int, nanotrack: Path | None = None) -> BoxTracker:
-    """``stif`` or a peer; ``nanotrack`` is the folder of that peer's files. Raises ValueError when it is not there."""
+    """``stif``, the same with the initial frame as its only memory (``stif-initial``), or a peer.
+
+    ``nanotrack`` is the folder of that peer's files. Raises ValueError when the tracker is not there.
+    """
     if name == "stif":
         return StifBoxes(Tracker.load(model, backend, threads))
+    if name == "stif-initial":
+        tracker = Tracker.load(model, backend, threads)
+        return StifBoxes(Tracker(tracker.backend, replace(tracker.settings, memory_capacity=1)))
     if name in OPENCV_TRACKERS:
         return OpenCvTracker(name)
     if name == "nanotrack":
         from stif_core.evaluation.nanotrack import NanoTrack  # needs onnxruntime, which the others can do without
 
         return NanoTrack(nanotrack, threads)
-    raise ValueError(f"unknown tracker '{name}': use stif, {', '.join(PEERS)}")
+    raise ValueError(f"unknown tracker '{name}': use stif, stif-initial, {', '.join(PEERS)}")
 
 
 def run_sequence(tracker: BoxTracker, sequence: Sequence) -> Track:

@@ -1,6 +1,7 @@
 """Clips held out of the training data, as sequences: what settings, thresholds and early stopping are chosen on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,13 @@ def read_clip(folder: Path) -> Sequence:
     shapes = np.array([read_frame(path).shape[:2] for path in images])
     height, width = shapes.max(axis=0).tolist()
     return Sequence(f"{folder.parent.name}/{folder.name}", images, np.array(truth, np.float64), (width, height))
+
+
+def reversed_in_time(sequence: Sequence) -> Sequence:
+    """The sequence from its last frame to its first: another run on the same footage, from another initial frame."""
+    return replace(
+        sequence, name=f"{sequence.name} reversed", images=sequence.images[::-1], truth=sequence.truth[::-1].copy()
+    )
 
 
 def read_validation(root: Path, clips: set[str]) -> list[Sequence]:

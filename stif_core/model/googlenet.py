@@ -160,6 +160,10 @@ class GoogLeNetBranches(nn.Module):
         """What comes pretrained, memory first."""
         return [self.memory_trunk, self.query_trunk]
 
+    def frozen_with_trunk(self) -> list[nn.Module]:
+        """Nothing: the foreground map comes in by its own stem alone, which starts untrained."""
+        return []
+
     def load_trunk(self, path: Path) -> None:
         """Starts both trunks from torchvision's ``inception_v3`` checkpoint; what lies behind Mixed_6e is left out.
 
@@ -173,7 +177,7 @@ class GoogLeNetBranches(nn.Module):
                 trunk.load_state_dict(own, strict=True)
         except FileNotFoundError:
             raise ValueError(f"no weights file {path}") from None
-        except (KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        except (KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise ValueError(f"{path} is no checkpoint of torchvision's inception_v3: {error}") from None
 
 

@@ -32,8 +32,12 @@ class SharedTrunkBranches(nn.Module):
         return [self.trunk]
 
     def load_trunk(self, path: Path) -> None:
-        """Starts from a pretrained trunk (safetensors); errors as for ``load_state``."""
-        load_state(self.trunk, path)
+        """Starts from a pretrained trunk, or that of a whole network (safetensors); errors as for ``load_state``."""
+        load_state(self.trunk, path, prefix="branches.trunk.")
+
+    def frozen_with_trunk(self) -> list[nn.Module]:
+        """The foreground map's way into the first layer is of use only where that is trained along."""
+        return [self.foreground_stem]
 
     def memory(self, image: Tensor, foreground: Tensor) -> Tensor:
         feature = self.trunk(image, self.foreground_stem(foreground))

@@ -7,14 +7,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 
-def load_state(module: nn.Module, path: Path) -> None:
-    """Loads a safetensors file into a module.
+def load_state(module: nn.Module, path: Path, prefix: str = "") -> None:
+    """Loads a safetensors file into a module; of a file with names that begin with ``prefix`` those alone.
 
     Raises:
         ValueError: The file is missing or damaged, or a name or shape does not agree with the module.
     """
     try:
-        module.load_state_dict(load_file(path), strict=True)
+        state = load_file(path)
+        part = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        module.load_state_dict(part or state, strict=True)
     except FileNotFoundError:
         raise ValueError(f"no weights file {path}") from None
     except SafetensorError as error:

@@ -33,7 +33,8 @@ class TrackResult:
 
     Attributes:
         box: xywh in image pixels; while LOST where the target was last seen, NaN if nothing is known of that.
-        score: Probability that the box is right, calibrated on clips that were not trained on.
+        score: Probability that the box is right (see ``Calibration``); while LOST, that the candidate in the window
+            searched in this image is the target.
         raw_score: Of the network for the best candidate in this image, 0 to 1.
         state: Whether to believe it.
     """

@@ -1,11 +1,13 @@
 """How fast training is, and what the loader costs: ``stif benchmark train``."""
 
-import resource
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import active_children
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -70,9 +72,12 @@ class Stopwatch(Callback):
 
     def __init__(self) -> None:
         self.times: list[float] = []
+        self.loader_memory = 0
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self.times.append(time.perf_counter())
+        if len(self.times) == BLOCKS * BLOCK_STEPS:
+            self.loader_memory = max((largest_memory(child.pid) for child in active_children()), default=0)
 
 
 def measure(arguments: list[str]) -> TrainingSpeed:
@@ -99,7 +104,11 @@ def measure(arguments: list[str]) -> TrainingSpeed:
         first, last = block * BLOCK_STEPS + SETTLING_STEPS, (block + 1) * BLOCK_STEPS - 1
         seconds = stopwatch.times[last] - stopwatch.times[first]
         rates[block % 2].append((last - first) * batch / seconds)
-    kibibytes = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return TrainingSpeed(
-        statistics.median(rates[0]), statistics.median(rates[1]), (kibibytes[0] * 1024, kibibytes[1] * 1024)
-    )
+    memory = (largest_memory(os.getpid()), stopwatch.loader_memory)
+    return TrainingSpeed(statistics.median(rates[0]), statistics.median(rates[1]), memory)
+
+
+def largest_memory(pid: int | None) -> int:
+    """Largest resident memory that a process has had, in bytes (Linux)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) * 1024

@@ -23,7 +23,7 @@ def write_model(checkpoint: Path, files: ModelFiles) -> int:
         step = int(saved["global_step"])
     except FileNotFoundError:
         raise ValueError(f"no checkpoint {checkpoint}") from None
-    except (KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+    except (KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(f"{checkpoint} is no checkpoint of stif train: {error}") from None
     description["training"] = {**description["training"], "steps": step}
     files.folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from stif_core.training.data_module import TrackingDataModule
 from stif_core.training.module import StifTraining
@@ -22,6 +23,14 @@ class LastCheckpoint(Callback):
 
 class StifCli(LightningCLI):
     """Checkpoints, logs and averaged weights go to ``--out``; what was trained there is never overwritten."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Samples depend on the step alone, so that our loader need not keep a state; both loggers share a folder.
+        warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")
+        warnings.filterwarnings("ignore", message="(Experiment logs|Checkpoint) directory .* exists and is not empty")
+        # sys.argv stays the command line of this process: Lightning starts the other ranks of a machine by it.
+        warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+        super().__init__(*args, **kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--out", type=Path, default=Path("runs/stif"), help="Folder for checkpoints and logs.")
@@ -41,8 +50,10 @@ class StifCli(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config.get(self.subcommand) if self.subcommand else self.config
-        last = Path(config.out) / "last.ckpt"
-        if self.subcommand == "fit" and last.exists() and config.ckpt_path is None:
+        config.weights_only = True  # nothing is unpickled
+        if self.subcommand != "fit" or not (Path(config.out) / "last.ckpt").exists():
+            return
+        if config.ckpt_path != "last" and Path(config.ckpt_path or "").resolve().parent != Path(config.out).resolve():
             raise ValueError(f"{config.out} holds a training: go on with --ckpt_path last, or give another --out")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -87,9 +98,7 @@ def train(arguments: list[str]) -> None:
     Raises:
         ValueError: A data set, a file or a setting is wrong; says what to do.
     """
-    # Samples depend on the step alone, so that our loader need not keep a state; and both loggers share a folder.
-    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")
-    warnings.filterwarnings("ignore", message="(Experiment logs|Checkpoint) directory .* exists and is not empty")
-    # sys.argv stays the command line of this process: Lightning starts the other ranks of a machine by it.
-    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
-    StifCli(StifTraining, TrackingDataModule, args=arguments, **OPTIONS)
+    try:
+        StifCli(StifTraining, TrackingDataModule, args=arguments, **OPTIONS)
+    except MisconfigurationException as error:  # such as an accelerator that is not there
+        raise ValueError(str(error)) from None

@@ -102,6 +102,11 @@ class TrackingDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         held_out = read_clip_list(self.validation_clips) if self.validation_clips else set()
         world_size = self.trainer.world_size if self.trainer else 1
+        if self.trainer and self.trainer.accumulate_grad_batches != 1:
+            raise ValueError("--trainer.accumulate_grad_batches must be 1: the samples depend on the optimiser's step")
+        shares = [*self.ratios.values(), self.rendered]
+        if min(shares) < 0 or sum(shares) <= 0:
+            raise ValueError("data.ratios and data.rendered must not be negative, nor 0 all together")
         if self.batch_size % (2 * world_size):
             raise ValueError(f"the batch of {self.batch_size} must be even on each of {world_size} processes")
         data = read_data(self.ratios, self.roots, held_out, self.got10k_exclude, self.cache)
@@ -138,8 +143,7 @@ class TrackingDataModule(LightningDataModule):
             batch_sampler=sampler,
             num_workers=self.workers,
             prefetch_factor=4 if self.workers else None,
-            # Loader processes run beside the training threads: OpenCV's own threads would fight them.
-            worker_init_fn=lambda _: cv2.setNumThreads(0),
+            worker_init_fn=_use_one_thread,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,  # they keep what they decoded
         )
@@ -151,3 +155,8 @@ class TrackingDataModule(LightningDataModule):
         count = len(self.validation)
         numbers = [*range(count), *([-1] * (-count % trainer.world_size))]
         return DataLoader(numbers[trainer.global_rank :: trainer.world_size], batch_size=None)  # type: ignore[arg-type]
+
+
+def _use_one_thread(worker: int) -> None:
+    """Loader processes run beside the training threads: OpenCV's own threads would fight them."""
+    cv2.setNumThreads(0)

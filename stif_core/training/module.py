@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ class StifTraining(LightningModule):
             penalty: Penalty on a change of shape and scale in validation.
 
         Raises:
-            ValueError: A file does not fit, or an untrained trunk would stay frozen.
+            ValueError: A file does not fit.
         """
         super().__init__()
         self.model = Stif(network)
@@ -79,14 +79,8 @@ class StifTraining(LightningModule):
         self.nearest_cell = nearest_cell
         self.compiled = compiled
         self.fixed_norms = fixed_norms
-        self.validation_settings = TrackerSettings(
-            **{**asdict(VALIDATION_SETTINGS), "window": window, "penalty": penalty}
-        )
-        if trunk is None and start is None and optimisation.trunk_released > 0:
-            raise ValueError(
-                "an untrained trunk would be frozen: give --model.trunk FILE or --model.start FILE, "
-                "or train it from the first step on with --model.optimisation.trunk_released 0"
-            )
+        self.validation_settings = replace(VALIDATION_SETTINGS, window=window, penalty=penalty)
+        self.untrained_trunk = trunk is None and start is None
         if trunk is not None:
             self.model.branches.load_trunk(trunk)
         if start is not None:
@@ -160,6 +154,11 @@ class StifTraining(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_fit_start(self) -> None:
+        if self.untrained_trunk and self.optimisation.trunk_released > 0 and self.trainer.ckpt_path is None:
+            raise ValueError(
+                "an untrained trunk would be frozen: give --model.trunk FILE or --model.start FILE, "
+                "or train it from the first step on with --model.optimisation.trunk_released 0"
+            )
         if self.device.type == "cpu":
             for trunk in self.model.branches.trunks():
                 use_trainable_depthwise(trunk)
@@ -174,6 +173,8 @@ class StifTraining(LightningModule):
         for trunk in self.model.branches.trunks():
             if trunk.training != released:
                 trunk.train(released)
+                for name in self.optimisation.trunk_frozen:
+                    trunk.get_submodule(name).eval()
         if self.fixed_norms:
             for layer in self.model.modules():
                 if isinstance(layer, torch.nn.BatchNorm2d):
@@ -189,13 +190,20 @@ class StifTraining(LightningModule):
         if batch < 0:
             return
         sequence = self.trainer.datamodule.validation[batch]  # type: ignore[attr-defined]
-        track = run_sequence(self._tracker, sequence)
+        with torch.autocast(self.device.type, enabled=False):  # arrays know no bfloat16
+            track = run_sequence(self._tracker, sequence)
         self.success_auc.update(accuracy(track.boxes, sequence.truth).success_auc)
 
     def on_validation_epoch_end(self) -> None:
         self.log("val_auc", self.success_auc, prog_bar=True)
 
     # -- checkpoints
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if checkpoint.get("stif", {}).get("model") != self.model.config.to_dict():
+            raise ValueError(
+                "the checkpoint belongs to another network: use the configuration that it was trained with"
+            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["stif"] = {

@@ -38,14 +38,12 @@ def rate_factor(step: int, steps: int, settings: Optimisation) -> float:
 def freeze(model: Stif, settings: Optimisation) -> None:
     """Stops gradients of what is never trained.
 
-    The foreground map's way into the first layer is of use only where that is trained along.
-
     Raises:
         ValueError: The trunk has no module of that name.
     """
     trunks = model.branches.trunks()
     if settings.trunk_released >= 1:
-        frozen: list[nn.Module] = [*trunks, model.branches.foreground_stem]
+        frozen: list[nn.Module] = [*trunks, *model.branches.frozen_with_trunk()]
     else:
         frozen = []
         for trunk in trunks:
@@ -55,14 +53,16 @@ def freeze(model: Stif, settings: Optimisation) -> None:
                     raise ValueError(f"trunk_frozen: the trunk has no module '{name}'; it has {', '.join(_top(trunk))}")
                 frozen.append(modules[name])
         if settings.trunk_frozen:
-            frozen.append(model.branches.foreground_stem)
+            frozen += model.branches.frozen_with_trunk()
     for module in frozen:
         module.requires_grad_(False)
 
 
 def build_optimizer(model: Stif, settings: Optimisation) -> Optimizer:
     """Weights with decay, biases and norms without; the trunk at its own rate."""
-    trunk = {id(p) for part in [*model.branches.trunks(), model.branches.foreground_stem] for p in part.parameters()}
+    trunk = {
+        id(p) for part in [*model.branches.trunks(), *model.branches.frozen_with_trunk()] for p in part.parameters()
+    }
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:

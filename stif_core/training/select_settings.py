@@ -16,7 +16,7 @@ from stif_core.evaluation.run import StifBoxes, evaluate
 from stif_core.evaluation.sequences import Sequence
 from stif_core.geometry import FloatArray, iou
 from stif_core.runtime.backend import Backend
-from stif_core.tracking import Tracker, TrackerSettings
+from stif_core.tracking import Tracker, TrackerSettings, TrackState
 from stif_core.training.calibrate import (
     ReliabilityBin,
     ScoredFrames,
@@ -27,13 +27,12 @@ from stif_core.training.calibrate import (
 )
 
 SEARCHED: dict[str, tuple[float, ...]] = {
-    "window": (0.2, 0.3, 0.4, 0.5),
-    "penalty": (0.02, 0.06, 0.1, 0.15),
-    "size_rate": (0.3, 0.45, 0.6, 0.8),
+    "window": (0.1, 0.2, 0.3, 0.4),
+    "penalty": (0.06, 0.15, 0.25),
+    "size_rate": (0.45, 0.6, 0.8, 1.0),
 }
 MEMORIES: tuple[dict[str, Any], ...] = (
     {"memory_capacity": 1},
-    {"memory_interval": 5},
     {"memory_interval": 10},
     {"memory_interval": 25},
 )
@@ -70,13 +69,14 @@ def select_settings(backend: Backend, sequences: list[Sequence], report: Callabl
     chosen: dict[str, Any] = {name: getattr(settings, name) for name in SEARCHED}
     frames = collect_scores(backend, sequences, replace(settings, **NO_STATES))
     found = frames.score[frames.right]
+    if not len(found):
+        raise ValueError("the model finds no target in the validation clips: there is nothing to calibrate")
     chosen |= {name: round(float(np.quantile(found, share)), 3) for name, share in QUANTILES.items()}
     # What is usual depends on the states, and these on the calibration: once more with the first one.
     for _ in range(2):
         chosen["calibration"] = asdict(fit(frames))
         frames = collect_scores(backend, sequences, TrackerSettings.from_dict({**chosen, "memory_capacity": 1}))
     chosen["calibration"] = asdict(fit(frames))
-    table = reliability(held_out_probabilities(frames), frames.right, frames.weights())
     aucs = {}
     for memory in MEMORIES:
         candidate = TrackerSettings.from_dict({**chosen, **memory})
@@ -86,6 +86,9 @@ def select_settings(backend: Backend, sequences: list[Sequence], report: Callabl
         aucs[name] = auc
     best = max(aucs, key=lambda name: aucs[name])
     chosen |= MEMORIES[list(aucs).index(best)]
+    frames = collect_scores(backend, sequences, TrackerSettings.from_dict(chosen))
+    chosen["calibration"] = asdict(fit(frames))
+    table = reliability(held_out_probabilities(frames), frames.right, frames.weights())
     return Selection(chosen, table, expected_calibration_error(table), aucs)
 
 
@@ -129,7 +132,8 @@ def collect_scores(backend: Backend, sequences: list[Sequence], settings: Tracke
             result = tracker.track(image)
             if usual is None:  # the first score is the first to be usual
                 usual = tracker.usual_score
-            if not np.isnan(truth).any():
+            # While LOST the score is that of a candidate elsewhere, not of the box.
+            if not np.isnan(truth).any() and result.state != TrackState.LOST:
                 right = bool(iou(result.box, truth) >= 0.5)
                 rows.append((number, result.raw_score, usual, right, False))
                 if right:

@@ -37,6 +37,16 @@ def test_memory_and_query_lie_within_the_window_on_both_sides(frames, memory_fra
         assert len(set(positions)) == memory_frames
 
 
+def test_nearest_frame_is_the_memory_where_none_lies_within_the_window():
+    builder = IndexBuilder("test", Path("/data"))
+    builder.add_video([f"{t}" for t in range(300)], {"0": ([0, 100, 299], [BOX] * 3)})
+    sparse = TrackSource(builder.build(), 1.0, 6, 10)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        memory, query = sparse.draw_frames(0, 2, 60, rng)
+        assert {place.frame for place in memory} == {{0: 100, 100: 0, 299: 100}[query.frame]}
+
+
 def test_memory_comes_from_before_and_after_the_query():
     rng = np.random.default_rng(0)
     videos = source(("a", 100, ["0"]))

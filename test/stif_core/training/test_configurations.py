@@ -55,5 +55,7 @@ def test_ablations_are_overlays_of_three_switches(repository, name, switches):
     assert (network.ste, network.query_sde, network.interaction) == switches
     for key in ("ste", "query_sde", "interaction"):
         network[key] = whole.model.network[key]
+    assert overlaid.data.memory_frames == 3
+    overlaid.data.memory_frames = whole.data.memory_frames
     overlaid.config = whole.config  # the list of files
     assert overlaid == whole

@@ -41,6 +41,7 @@ def test_named_parts_of_the_trunk_stay_frozen():
 def test_both_trunks_of_the_paper_are_frozen():
     model = Stif(replace(GOOGLENET, channels=8, tower_channels=8, tower_depth=1))
     freeze(model, Optimisation(trunk_released=0.5, trunk_frozen=("conv1a",)))
+    assert model.branches.foreground_stem.weight.requires_grad  # starts untrained: the foreground's only way in
     for trunk in model.branches.trunks():
         assert not trunk.conv1a.conv.weight.requires_grad
         assert trunk.conv2a.conv.weight.requires_grad
