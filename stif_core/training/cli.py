@@ -59,7 +59,8 @@ class StifCli(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config.get(self.subcommand) if self.subcommand else self.config
         board = TensorBoardLogger(config.out, name="logs")
-        table = CSVLogger(config.out, name="logs", version=board.version)
+        # Flushed often: what a killed run has logged is not lost.
+        table = CSVLogger(config.out, name="logs", version=board.version, flush_logs_every_n_steps=10)
         trainer = super().instantiate_trainer(logger=[board, table], **kwargs)
         trainer.callbacks.append(LastCheckpoint())  # type: ignore[attr-defined]
         if config.data.validation_clips:
