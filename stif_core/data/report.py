@@ -142,9 +142,8 @@ def _box_problem(path: Path, box: NDArray[np.float32], width: int, height: int) 
 
 def source_of(dataset: SampleDataset, index: int) -> str:
     """Name of the data set that sample ``index`` is drawn from, or ``RENDERED``."""
-    # The first thing that SampleDataset.sample draws.
-    kind = int(np.random.default_rng([dataset.seed, index]).choice(len(dataset.shares), p=dataset.shares))
-    return RENDERED if kind == len(dataset.sources) else dataset.sources[kind].index.name
+    source = dataset.source_of(index)
+    return RENDERED if source is None else source.index.name
 
 
 def first_of_each(dataset: SampleDataset, count: int) -> tuple[list[Drawn], list[str]]:

@@ -93,10 +93,19 @@ class SampleDataset(Dataset[dict[str, Tensor]]):
         }
 
     def sample(self, index: int) -> Sample:
+        source, rng = self._begin(index)
+        sample = self._rendered(rng) if source is None else self._real(source, rng)
+        return self._augmented(sample, rng)
+
+    def source_of(self, index: int) -> TrackSource | None:
+        """What sample ``index`` is drawn from; None for a rendered clip."""
+        return self._begin(index)[0]
+
+    def _begin(self, index: int) -> tuple[TrackSource | None, np.random.Generator]:
+        """What sample ``index`` is drawn from, and the generator for all that follows."""
         rng = np.random.default_rng([self.seed, index])
         kind = int(rng.choice(len(self.shares), p=self.shares))
-        sample = self._rendered(rng) if kind == len(self.sources) else self._real(self.sources[kind], rng)
-        return self._augmented(sample, rng)
+        return (None if kind == len(self.sources) else self.sources[kind]), rng
 
     # -- from pictures with boxes
 

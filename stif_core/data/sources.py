@@ -36,10 +36,9 @@ class TrackSource:
         shorter, longer = index.boxes[:, 2:].min(axis=1), index.boxes[:, 2:].max(axis=1)
         self._usable: NDArray[np.bool_] = (shorter >= smallest_side) & (longer <= largest_aspect * shorter)
         used = np.add.reduceat(self._usable, index.track_rows[:, 0]) > 0
-        self._tracks = np.flatnonzero(used)
-        if not len(self._tracks):
+        if not used.any():
             raise ValueError(f"no box of {index.name} in {index.root} is large enough to train on")
-        videos = np.unique(index.track_video[self._tracks])
+        videos = np.unique(index.track_video[used])
         self._videos_of_group = _members(index.group_of_video[videos], videos)
         self._group_shares = normalised([len(members) ** balance for members in self._videos_of_group])
 

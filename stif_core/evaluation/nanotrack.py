@@ -8,10 +8,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from stif_core.geometry import FloatArray
+from stif_core.runtime.onnx_backend import open_session
 
 SOURCE = "github.com/HonglinChu/SiamTrackers, NanoTrack/models/nanotrackv3"
 BACKBONE, HEAD = "nanotrack_backbone.onnx", "nanotrack_head.onnx"
@@ -43,9 +43,9 @@ class NanoTrack:
         missing = [name for name in (BACKBONE, HEAD) if not (folder / name).is_file()]
         if missing:
             raise ValueError(f"{needs}: no {' and no '.join(missing)} in {folder}")
-        self._backbone = _session(folder / BACKBONE, threads)
-        self._head = _session(folder / HEAD, threads)
-        self._template_backbone = _session(_template_graph(folder / BACKBONE), threads)
+        self._backbone = open_session(folder / BACKBONE, threads, "NanoTrack")
+        self._head = open_session(folder / HEAD, threads, "NanoTrack")
+        self._template_backbone = open_session(_template_graph(folder / BACKBONE), threads, "NanoTrack")
         steps = STRIDE * (np.arange(CELLS) - CELLS // 2)
         self._grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
         self._window = np.outer(np.hanning(CELLS), np.hanning(CELLS)).ravel()
@@ -102,18 +102,6 @@ def _context_side(size: FloatArray) -> FloatArray:
 
 def _larger_than_one(ratio: FloatArray) -> FloatArray:
     return np.maximum(ratio, 1 / ratio)
-
-
-def _session(model: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as our own backend has it
-    options.log_severity_level = 3
-    graph = model if isinstance(model, bytes) else str(model)
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises a class of its own for each kind of damage
-        raise ValueError(f"ONNX Runtime cannot load NanoTrack: {error}") from None
 
 
 def _template_graph(backbone: Path) -> bytes:

@@ -9,18 +9,24 @@ from numpy.typing import NDArray
 from stif_core.weights import ModelFiles
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    if not path.is_file():
-        raise ValueError(f"no ONNX file {path}: write it with 'stif export'")
+def open_session(model: Path | bytes, threads: int, name: str) -> onnxruntime.InferenceSession:
+    """A session on the CPU for a file or its content; raises ValueError with ``name`` when it cannot be loaded."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     # Threads that spin while they wait would take a robot's other nodes a core.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        graph = model if isinstance(model, bytes) else str(model)
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises a class of its own for each kind of damage
-        raise ValueError(f"ONNX Runtime cannot load {path}: {error}") from None
+        raise ValueError(f"ONNX Runtime cannot load {name}: {error}") from None
+
+
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    if not path.is_file():
+        raise ValueError(f"no ONNX file {path}: write it with 'stif export'")
+    return open_session(path, threads, str(path))
 
 
 class OnnxBackend:

@@ -29,10 +29,11 @@ class Calibration:
             score: Of the network, 0 to 1.
             usual: What it usually is for this target, 0 to 1.
         """
-        logit = self.score_weight * _logit(score) + self.usual_weight * _logit(usual) + self.bias
+        logit = self.score_weight * clipped_logit(score) + self.usual_weight * clipped_logit(usual) + self.bias
         return 1 / (1 + np.exp(-logit))
 
 
-def _logit(p: ArrayLike) -> FloatArray:
+def clipped_logit(p: ArrayLike) -> FloatArray:
+    """``log(p / (1 - p))``, finite for every p from 0 to 1."""
     p = np.clip(np.asarray(p, np.float64), EDGE, 1 - EDGE)
     return np.log(p / (1 - p))

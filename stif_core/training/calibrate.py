@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from stif_core.geometry import FloatArray
-from stif_core.tracking.calibration import EDGE, Calibration
+from stif_core.tracking.calibration import Calibration, clipped_logit
 
 ABSENT_SHARE = 0.2  # weight of the frames with the target painted out; real clips hold hardly any without it
 RIDGE = 1e-3  # keeps the weights finite where the frames can be told apart without error
@@ -64,7 +64,7 @@ def fit(frames: ScoredFrames) -> Calibration:
     """
     if frames.right.all() or not frames.right.any():
         raise ValueError("a calibration needs frames in which the box was right and others in which it was wrong")
-    features = np.stack([_logit(frames.score), _logit(frames.usual), np.ones(len(frames.score))], axis=1)
+    features = np.stack([clipped_logit(frames.score), clipped_logit(frames.usual), np.ones(len(frames.score))], axis=1)
     sign, weights = np.where(frames.right, 1.0, -1.0), frames.weights()
 
     def loss(beta: FloatArray) -> tuple[float, FloatArray]:
@@ -107,7 +107,3 @@ def reliability(probability: FloatArray, right: NDArray[np.bool_], weights: Floa
 def expected_calibration_error(bins: list[ReliabilityBin]) -> float:
     """Mean distance of probability and share right over the bins, weighted by their frames (Guo et al., 2017)."""
     return sum(row.share * abs(row.probability - row.right) for row in bins)
-
-
-def _logit(score: FloatArray) -> FloatArray:
-    return logit(np.clip(score, EDGE, 1 - EDGE))

@@ -8,8 +8,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from stif_core.data.datasets import BALANCE, FOLDER_PARTS, READERS, read_data
-from stif_core.data.folder import read_clip_list
+from stif_core.data.datasets import FOLDER_PARTS, READERS, read_data
 from stif_core.data.samples import SampleDataset
 from stif_core.data.sources import TrackSource
 from stif_core.data.track_index import TrackIndex
@@ -55,15 +54,14 @@ def load_data_module(arguments: list[str]) -> TrackingDataModule:
     module: TrackingDataModule = instantiate(config).data
     if unknown := {name: ratio for name, ratio in module.ratios.items() if name not in (*FOLDER_PARTS, *READERS)}:
         read_data(unknown, module.roots, set())  # says what is known
-    if min(module.rendered, *module.ratios.values(), 0) < 0 or module.rendered + sum(module.ratios.values()) <= 0:
-        raise ValueError("data.ratios and data.rendered must not be negative, nor 0 all together")
-    _held_out(module)  # a missing list is a mistake here, not a broken data set
+    module.check_shares()
+    module.held_out()  # a missing list is a mistake here, not a broken data set
     return module
 
 
 def read_each(module: TrackingDataModule, advance: Callable[[], None] = lambda: None) -> ReadData:
     """Reads the data sets one by one, so that a broken one does not hide the others."""
-    held_out = _held_out(module)
+    held_out = module.held_out()
     found = ReadData()
     parts = [name for name in module.ratios if name in FOLDER_PARTS]
     groups = [parts] * bool(parts) + [[name] for name in module.ratios if name not in FOLDER_PARTS]
@@ -78,11 +76,9 @@ def read_each(module: TrackingDataModule, advance: Callable[[], None] = lambda: 
             advance()
         found.indices.update(zip(names, data.indices, strict=True))
         found.backgrounds.extend(data.backgrounds)
-    sampling = module.sampling
     for name, index in found.indices.items():
         try:
-            balance = BALANCE.get(name, 1.0)
-            found.sources[name] = TrackSource(index, balance, sampling.smallest_side, sampling.largest_aspect)
+            found.sources[name] = module.source(index)
         except ValueError as error:
             found.errors[name] = str(error)
     if module.rendered > 0 and not found.errors and not any(source.masked for source in found.sources.values()):
@@ -101,21 +97,7 @@ def sample_dataset(module: TrackingDataModule, data: ReadData) -> SampleDataset 
     rendered = module.rendered if any(source.masked for source in sources) else 0.0
     if sum(ratios) + rendered <= 0:
         return None
-    return SampleDataset(
-        sources,
-        ratios,
-        rendered,
-        data.backgrounds,
-        module.sampling,
-        module.crop_size,
-        module.memory_frames,
-        module.seed,
-        module.kept_bytes,
-    )
-
-
-def _held_out(module: TrackingDataModule) -> set[str]:
-    return read_clip_list(module.validation_clips) if module.validation_clips else set()
+    return module.samples(sources, ratios, rendered, data.backgrounds)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -13,6 +13,7 @@ from stif_core.data.datasets import BALANCE, Roots, read_data
 from stif_core.data.folder import read_clip_list
 from stif_core.data.samples import SampleDataset, SampleSettings
 from stif_core.data.sources import TrackSource
+from stif_core.data.track_index import TrackIndex
 from stif_core.evaluation.sequences import Sequence
 from stif_core.evaluation.validation import read_validation
 
@@ -99,32 +100,48 @@ class TrackingDataModule(LightningDataModule):
         self.seed = seed
         self.validation: list[Sequence] = []
 
-    def setup(self, stage: str) -> None:
-        held_out = read_clip_list(self.validation_clips) if self.validation_clips else set()
-        world_size = self.trainer.world_size if self.trainer else 1
-        if self.trainer and self.trainer.accumulate_grad_batches != 1:
-            raise ValueError("--trainer.accumulate_grad_batches must be 1: the samples depend on the optimiser's step")
+    def held_out(self) -> set[str]:
+        """Clips of ``folder`` that are kept for validation. Raises ValueError when their list is missing."""
+        return read_clip_list(self.validation_clips) if self.validation_clips else set()
+
+    def check_shares(self) -> None:
+        """Raises ValueError when nothing could be drawn by these ratios."""
         shares = [*self.ratios.values(), self.rendered]
         if min(shares) < 0 or sum(shares) <= 0:
             raise ValueError("data.ratios and data.rendered must not be negative, nor 0 all together")
-        if self.batch_size % (2 * world_size):
-            raise ValueError(f"the batch of {self.batch_size} must be even on each of {world_size} processes")
-        data = read_data(self.ratios, self.roots, held_out, self.got10k_exclude, self.cache)
-        sources = [
-            TrackSource(index, BALANCE.get(index.name, 1.0), self.sampling.smallest_side, self.sampling.largest_aspect)
-            for index in data.indices
-        ]
-        self.dataset = SampleDataset(
+
+    def source(self, index: TrackIndex) -> TrackSource:
+        """Draws from a data set by the sampling settings. Raises ValueError as ``TrackSource``."""
+        balance = BALANCE.get(index.name, 1.0)
+        return TrackSource(index, balance, self.sampling.smallest_side, self.sampling.largest_aspect)
+
+    def samples(
+        self, sources: list[TrackSource], ratios: list[float], rendered: float, backgrounds: list[Path]
+    ) -> SampleDataset:
+        """Training samples of these sources. Raises ValueError as ``SampleDataset``."""
+        return SampleDataset(
             sources,
-            list(self.ratios.values()),
-            self.rendered,
-            data.backgrounds,
+            ratios,
+            rendered,
+            backgrounds,
             self.sampling,
             self.crop_size,
             self.memory_frames,
             self.seed,
             self.kept_bytes,
         )
+
+    def setup(self, stage: str) -> None:
+        held_out = self.held_out()
+        world_size = self.trainer.world_size if self.trainer else 1
+        if self.trainer and self.trainer.accumulate_grad_batches != 1:
+            raise ValueError("--trainer.accumulate_grad_batches must be 1: the samples depend on the optimiser's step")
+        self.check_shares()
+        if self.batch_size % (2 * world_size):
+            raise ValueError(f"the batch of {self.batch_size} must be even on each of {world_size} processes")
+        data = read_data(self.ratios, self.roots, held_out, self.got10k_exclude, self.cache)
+        sources = [self.source(index) for index in data.indices]
+        self.dataset = self.samples(sources, list(self.ratios.values()), self.rendered, data.backgrounds)
         if held_out:
             self.validation = read_validation(self.roots.of("folder_videos"), held_out)
 

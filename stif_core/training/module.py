@@ -15,6 +15,7 @@ from torchmetrics import MeanMetric
 
 from stif_core.evaluation.metrics import accuracy
 from stif_core.evaluation.run import StifBoxes, run_sequence
+from stif_core.evaluation.validation import NETWORK_ALONE
 from stif_core.model.config import NANO, StifConfig
 from stif_core.model.enhancement import temporal_weights
 from stif_core.model.head import HeadOutput
@@ -25,13 +26,10 @@ from stif_core.runtime.backend import Backend
 from stif_core.runtime.export import export_onnx
 from stif_core.runtime.onnx_backend import OnnxBackend
 from stif_core.runtime.torch_backend import TorchBackend
-from stif_core.tracking import Tracker, TrackerSettings
+from stif_core.tracking import Tracker
 from stif_core.training.depthwise import use_trainable_depthwise
 from stif_core.training.schedule import Optimisation, build_optimizer, freeze, rate_factor
 from stif_core.weights import ModelFiles
-
-# What the network alone can do: the initial frame as its only memory, and no state that holds a box back.
-VALIDATION_SETTINGS = TrackerSettings(uncertain_probability=0.0, tracking_probability=0.0, memory_capacity=1)
 
 Batch = dict[str, Tensor]
 
@@ -79,7 +77,7 @@ class StifTraining(LightningModule):
         self.nearest_cell = nearest_cell
         self.compiled = compiled
         self.fixed_norms = fixed_norms
-        self.validation_settings = replace(VALIDATION_SETTINGS, window=window, penalty=penalty)
+        self.validation_settings = replace(NETWORK_ALONE, window=window, penalty=penalty)
         self.untrained_trunk = trunk is None and start is None
         if trunk is not None:
             self.model.branches.load_trunk(trunk)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stif_core.evaluation.run import StifBoxes, evaluate
 from stif_core.evaluation.sequences import Sequence
+from stif_core.evaluation.validation import NETWORK_ALONE
 from stif_core.geometry import FloatArray, iou
 from stif_core.runtime.backend import Backend
 from stif_core.tracking import Tracker, TrackerSettings, TrackState
@@ -36,8 +37,6 @@ MEMORIES: tuple[dict[str, Any], ...] = (
     {"memory_interval": 10},
     {"memory_interval": 25},
 )
-# Always TRACKING: every frame counts, whatever the score says.
-NO_STATES: dict[str, Any] = {"uncertain_probability": 0.0, "tracking_probability": 0.0}
 # Bounds of the usual score: quantiles of the scores of frames in which the target was found.
 QUANTILES = {"usual_low": 0.08, "usual_high": 0.95}
 
@@ -67,7 +66,7 @@ def select_settings(backend: Backend, sequences: list[Sequence], report: Callabl
     """
     settings = _search(backend, sequences, report)
     chosen: dict[str, Any] = {name: getattr(settings, name) for name in SEARCHED}
-    frames = collect_scores(backend, sequences, replace(settings, **NO_STATES))
+    frames = collect_scores(backend, sequences, settings)
     found = frames.score[frames.right]
     if not len(found):
         raise ValueError("the model finds no target in the validation clips: there is nothing to calibrate")
@@ -94,7 +93,7 @@ def select_settings(backend: Backend, sequences: list[Sequence], report: Callabl
 
 def _search(backend: Backend, sequences: list[Sequence], report: Callable[[str], None]) -> TrackerSettings:
     """The post-processing with the best mean success AUC on the initial frame alone."""
-    settings = TrackerSettings(**NO_STATES, memory_capacity=1)
+    settings = NETWORK_ALONE
     best = 0.0
     for name, values in SEARCHED.items():
         for value in values:

@@ -25,7 +25,7 @@ BATCHES = [f"ILSVRC2014_train_{number:04d}" for number in range(7)]
 def read_imagenet_det(root: Path, progress: Callable[[], None] = lambda: None) -> TrackIndex:
     """Reads about 349,000 images with boxes; each is a video of one frame, each object a track of its own.
 
-    ``Annotations/DET/train/ILSVRC2013_train/nXXXXXXXX/*.xml`` and ``ILSVRC2014_train_000N/*.xml`` belong to the images
+    ``Annotations/DET/train/ILSVRC2013_train/WORDNET_ID/*.xml`` and ``ILSVRC2014_train_000N/*.xml`` belong to the images
     of the same names in ``Data``, ``.JPEG``. Images without XML show none of the classes and are left out, and with
     them ``ILSVRC2013_train_extraN``. An image shows objects of several classes, so all images are one group, "".
 
