@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stif_core.cli import parse_box
+from stif_core.cli.common import parse_box
 from stif_core.evaluation.rendered_clip import RenderedClip
 from stif_core.evaluation.sequences import read_sequence
 from stif_core.geometry import FloatArray, check_target_box
