@@ -10,13 +10,18 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stif_core.runtime.backend import BACKENDS
+from stif_core.weights import PRECISIONS
 
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 messages = Console(stderr=True)
 
 Model = Annotated[str, typer.Option(help="Name of a shipped model, or path of a model's JSON file.")]
-BackendName = Annotated[str, typer.Option(help=f"auto, {', '.join(BACKENDS)}.")]
-Threads = Annotated[int, typer.Option(min=0, help="CPU threads for one inference; 0: the backend's choice.")]
+BackendName = Annotated[
+    str, typer.Option(help=f"auto, {', '.join(BACKENDS)}; with a precision: NAME:{', NAME:'.join(PRECISIONS)}.")
+]
+Threads = Annotated[
+    int, typer.Option(min=0, help="CPU threads of one inference; 0: a core is left to others, four at most.")
+]
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def track(
 
     with user_errors():
         frames = open_source(source)
-        tracker = Tracker.load(model, backend, threads)
+        tracker = Tracker.load(model, backend, threads, messages.print)
         images = iter(frames)
         first = next(images)
         result = tracker.init(first, parse_box(box))  # before a file is opened: a bad box must not empty one
@@ -55,4 +55,5 @@ def track(
             if film:
                 film.close()
     rate = (count - 1) / seconds if count > 1 else 0.0  # the first is initialised, not tracked
-    messages.print(f"{count} frames tracked with {escape(model)} on {tracker.backend.name}, {rate:.1f} frames/s")
+    backend_name = f"{tracker.backend.name} in {tracker.backend.precision}"
+    messages.print(f"{count} frames tracked with {escape(model)} on {backend_name}, {rate:.1f} frames/s")

@@ -48,12 +48,18 @@ class StifConfig:
         for name, choices in CHOICES.items():
             if getattr(config, name) not in choices:
                 raise ValueError(f"'{name}' of the model is '{getattr(config, name)}', expected {' or '.join(choices)}")
+        for name, most in LIMITS.items():
+            value = getattr(config, name)
+            if not isinstance(value, int) or not 1 <= value <= most:
+                raise ValueError(f"'{name}' of the model is {value!r}, expected a whole number from 1 to {most}")
         return config
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
+# Far beyond any sensible network, so that a damaged file asks for no more memory than there is.
+LIMITS = {"crop_size": 1024, "channels": 4096, "tower_depth": 64, "tower_channels": 4096, "memory_frames": 64}
 CHOICES: dict[str, tuple[str, ...]] = {
     name: get_args(get_type_hints(StifConfig)[name]) for name in ("trunk", "tde", "score")
 }

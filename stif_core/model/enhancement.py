@@ -21,12 +21,14 @@ def temporal_weights(features: Tensor, cosine: bool) -> Tensor:
     Returns:
         Weights that sum to 1 along T, (B, T, 1, H, W).
     """
+    dtype = features.dtype
+    features = features.float()  # the squares would leave fp16's range
     if cosine:
         unit = nn.functional.normalize(features, dim=2)
         similarity = COSINE_SCALE * (unit * unit[:, :1]).sum(dim=2, keepdim=True)
     else:
         similarity = (features * features[:, :1]).sum(dim=2, keepdim=True) / math.sqrt(features.shape[2])
-    return similarity.softmax(dim=1)
+    return similarity.softmax(dim=1).to(dtype)
 
 
 def temporal_enhancement(features: Tensor, cosine: bool = False) -> Tensor:

@@ -62,6 +62,11 @@ class Stif(nn.Module):
         """n, the cells of the score map along a side."""
         return self.branches.cells(self.config.crop_size)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the parameters: what is computed in between is half after ``half()``, but for softmax, exp and boxes."""
+        return next(self.parameters()).dtype
+
     def memory_feature(self, image: Tensor, foreground: Tensor) -> Tensor:
         """Feature of one memory frame: ``image`` (B, 3, S, S) BGR 0 to 255, ``foreground`` (B, 1, S, S) 0 or 1."""
         return self.necks[0](self.branches.memory(image, foreground))
@@ -93,20 +98,20 @@ class Stif(nn.Module):
         return self.match(memory.unflatten(0, (batch, frames)), self.query_feature(query_image))
 
     def memorize(self, image: Tensor, foreground: Tensor) -> Tensor:
-        """Runtime form of ``memory_feature``; ``image`` and ``foreground`` are uint8."""
-        return self.memory_feature(image.float(), foreground.float())
+        """Runtime form of ``memory_feature``; ``image`` and ``foreground`` are uint8, the feature is fp32."""
+        return self.memory_feature(image.to(self.dtype), foreground.to(self.dtype)).float()
 
     def track(self, image: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Runtime form.
 
         Args:
             image: Query crops, (B, 3, S, S) uint8 BGR.
-            memory: (B, T, C, n, n), from ``memorize``.
+            memory: (B, T, C, n, n) fp32, from ``memorize``.
 
         Returns:
             Scores (B, N), 0 to 1, and boxes (B, N, 4), xyxy in crop pixels.
         """
-        output = self.match(memory, self.query_feature(image.float()))
+        output = self.match(memory.to(self.dtype), self.query_feature(image.to(self.dtype)))
         score = output.class_logits.sigmoid() * output.centreness_logits.sigmoid()
         if self.config.score == "geometric_mean":
             score = score.sqrt()

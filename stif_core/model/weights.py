@@ -6,6 +6,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from stif_core.weights import LARGEST_WEIGHTS, check_size
+
 
 def load_state(module: nn.Module, path: Path, prefix: str = "") -> None:
     """Loads a safetensors file into a module; of a file with names that begin with ``prefix`` those alone.
@@ -14,6 +16,7 @@ def load_state(module: nn.Module, path: Path, prefix: str = "") -> None:
         ValueError: The file is missing or damaged, or a name or shape does not agree with the module.
     """
     try:
+        check_size(path, LARGEST_WEIGHTS)
         state = load_file(path)
         part = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         module.load_state_dict(part or state, strict=True)

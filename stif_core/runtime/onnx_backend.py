@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from stif_core.runtime.graph_check import check_batch, check_graphs
 from stif_core.weights import ModelFiles
 
 
@@ -23,12 +24,6 @@ def open_session(model: Path | bytes, threads: int, name: str) -> onnxruntime.In
         raise ValueError(f"ONNX Runtime cannot load {name}: {error}") from None
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    if not path.is_file():
-        raise ValueError(f"no ONNX file {path}: write it with 'stif export'")
-    return open_session(path, threads, str(path))
-
-
 class OnnxBackend:
     """Runs the exported pair of graphs on the CPU; see ``Backend``."""
 
@@ -36,15 +31,11 @@ class OnnxBackend:
 
     def __init__(self, files: ModelFiles, threads: int) -> None:
         self.config = files.config()
-        self._memorize = _session(files.memorize_onnx, threads)
-        self._track = _session(files.track_onnx, threads)
-        config = self.config
-        graph = tuple(self._track.get_inputs()[1].shape[1:3])
-        if graph != (config.memory_frames, config.channels):
-            raise ValueError(
-                f"{files.track_onnx} takes {graph[0]} memory frames of {graph[1]} channels, {files.json} says "
-                f"{config.memory_frames} of {config.channels}: write the graphs again with 'stif export'"
-            )
+        self.precision = files.precision
+        check_graphs(files)
+        check_batch(files)
+        self._memorize = open_session(files.memorize_onnx, threads, str(files.memorize_onnx))
+        self._track = open_session(files.track_onnx, threads, str(files.track_onnx))
 
     def memorize(self, image: NDArray[np.uint8], foreground: NDArray[np.uint8]) -> NDArray[np.float32]:
         (feature,) = self._memorize.run(None, {"image": image, "foreground": foreground})

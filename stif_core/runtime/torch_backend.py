@@ -12,6 +12,7 @@ class TorchBackend:
     """Runs the network itself; see ``Backend``."""
 
     name = "torch"
+    precision = "fp32"
 
     def __init__(self, model: Stif) -> None:
         """``model`` is in evaluation mode and lies on the device that it is to run on."""

@@ -9,14 +9,22 @@ from stif_core.model.config import StifConfig
 
 SHIPPED = Path(__file__).parent
 DEFAULT_MODEL = "nano"
+LARGEST_JSON = 1_000_000  # bytes
+LARGEST_WEIGHTS = 2_000_000_000  # bytes of an ONNX or safetensors file: protobuf holds no more, and no robot would
+PRECISIONS = ("fp32", "fp16", "int8")  # of the ONNX graphs
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The files of one model: NAME.json, NAME.safetensors, NAME.memorize.onnx, NAME.track.onnx in one folder."""
+    """The files of one model in one folder.
+
+    NAME.json, NAME.safetensors and the two graphs: NAME.memorize.onnx and NAME.track.onnx in fp32, in another precision
+    NAME.fp16.memorize.onnx and so on.
+    """
 
     name: str
     folder: Path
+    precision: str = "fp32"  # of the graphs, one of PRECISIONS
 
     @property
     def json(self) -> Path:
@@ -28,21 +36,30 @@ class ModelFiles:
 
     @property
     def memorize_onnx(self) -> Path:
-        return self.folder / f"{self.name}.memorize.onnx"
+        return self._graph("memorize")
 
     @property
     def track_onnx(self) -> Path:
-        return self.folder / f"{self.name}.track.onnx"
+        return self._graph("track")
+
+    @property
+    def has_graphs(self) -> bool:
+        return self.memorize_onnx.is_file() and self.track_onnx.is_file()
+
+    def _graph(self, function: str) -> Path:
+        precision = "" if self.precision == "fp32" else f"{self.precision}."
+        return self.folder / f"{self.name}.{precision}{function}.onnx"
 
     def description(self) -> dict[str, Any]:
         """The JSON file: sections ``model``, ``training`` and ``tracking``.
 
         Raises:
-            ValueError: It is not JSON, or has no ``model`` section.
+            ValueError: It is too large, not JSON, or has no ``model`` section.
         """
+        check_size(self.json, LARGEST_JSON)
         try:
             content = json.loads(self.json.read_text())
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"{self.json} is not valid JSON: {error}") from None
         if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
             raise ValueError(f"{self.json} has no section 'model'")
@@ -50,6 +67,13 @@ class ModelFiles:
 
     def config(self) -> StifConfig:
         return StifConfig.from_dict(self.description()["model"])
+
+
+def check_size(path: Path, largest: int) -> None:
+    """Raises ValueError for a file that is empty or too large to be what it should be, before anything reads it."""
+    size = path.stat().st_size
+    if not 0 < size <= largest:
+        raise ValueError(f"{path} has {size} bytes, expected 1 to {largest}: it is no such file of a model")
 
 
 def shipped_models() -> list[str]:

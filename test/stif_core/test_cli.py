@@ -38,7 +38,7 @@ def sequences(tmp_path):
 
 def test_track_writes_a_line_for_every_image(folder, tmp_path):
     out, film = tmp_path / "out.csv", tmp_path / "out.mp4"
-    done = run("track", folder, "--box", BOX, "--out", out, "--video", film)
+    done = run("track", folder, "--box", BOX, "--out", out, "--video", film, "--backend", "onnxruntime")
     assert done.exit_code == 0, done.output
     lines = out.read_text().splitlines()
     assert len(lines) == CLIP.frames
@@ -49,7 +49,7 @@ def test_track_writes_a_line_for_every_image(folder, tmp_path):
     assert state in ("TRACKING", "UNCERTAIN", "LOST")
     capture = cv2.VideoCapture(str(film))
     assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == CLIP.frames
-    assert "12 frames tracked with nano on onnxruntime" in done.output
+    assert "12 frames tracked with nano on onnxruntime in fp32" in done.output
 
     again = run("track", film, "--box", BOX)
     assert again.exit_code == 0, again.output
@@ -97,13 +97,18 @@ def test_a_bad_box_leaves_earlier_results_alone(folder, tmp_path):
     not hasattr(cv2, "TrackerCSRT_create"), reason="this OpenCV has no CSRT: opencv-contrib is not installed"
 )
 def test_eval_prints_the_trackers_side_by_side(sequences, tmp_path):
-    out = tmp_path / "figures.json"
+    out, figures = tmp_path / "results", tmp_path / "figures.json"
     done = run("eval", "run", "--root", sequences, "--tracker", "stif", "--tracker", "csrt", "--out", out)
     assert done.exit_code == 0, done.output
-    figures = {item["tracker"]: item for item in json.loads(out.read_text())}
-    assert set(figures) == {"stif", "csrt"}
-    assert set(figures["stif"]["auc_by_sequence"]) == {"one", "two"}
-    assert figures["stif"]["success_auc"] > 0.6
+    for text in ("success AUC", "SR.5", "median fps", "stif", "csrt", "one", "two"):
+        assert text in done.stdout
+    assert run("eval", "score", out, "--json", figures).exit_code == 0
+    trackers = json.loads(figures.read_text())["trackers"]
+    assert set(trackers) == {"stif", "csrt"}
+    assert set(trackers["stif"]["by_sequence"]) == {"one", "two"}
+    assert trackers["stif"]["figures"]["success_auc"] > 0.6
+    refused = run("eval", "run", "--root", sequences, "--tracker", "stif", "--out", figures)
+    assert refused.exit_code == 2 and "is a file" in refused.stderr
 
 
 def test_model_info_prints_the_papers_figures():
@@ -119,5 +124,5 @@ def test_export_of_the_shipped_model_reports_the_difference(tmp_path):
     pytest.importorskip("onnx")
     done = run("export", "nano", "--out", tmp_path / "exported")
     assert done.exit_code == 0, done.output
-    assert "largest difference to PyTorch" in done.output
+    assert "differences to PyTorch in fp32 over 2 crops of noise" in done.output
     assert run("track", tmp_path, "--box", "1,2,3,4", "--model", tmp_path / "exported" / "nano.json").exit_code == 2

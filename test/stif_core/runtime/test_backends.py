@@ -1,11 +1,13 @@
+import importlib.util
 import json
+import platform
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from stif_core.runtime.backend import load_backend
+from stif_core.runtime.backend import default_threads, load_backend
 from stif_core.weights import DEFAULT_MODEL, ModelFiles, find_model
 
 FILES = find_model(DEFAULT_MODEL)
@@ -35,7 +37,7 @@ def test_torch_and_onnxruntime_agree():
 
 def test_a_batch_gives_what_single_crops_give():
     image, foreground = inputs(batch=3)
-    backend = load_backend(FILES)
+    backend = load_backend(FILES, "onnxruntime")
     memory = np.repeat(backend.memorize(image, foreground)[:, None], 3, axis=1)
     score, box = backend.track(image, memory)
     for i in range(3):
@@ -44,7 +46,7 @@ def test_a_batch_gives_what_single_crops_give():
         np.testing.assert_allclose(one_box[0], box[i], atol=0.01)
 
 
-def test_auto_takes_onnxruntime_and_leaves_torch_alone():
+def test_auto_leaves_torch_alone():
     code = (
         "import sys, numpy as np; from stif_core.tracking import Tracker; tracker = Tracker.load();"
         "image = np.zeros((90, 90, 3), np.uint8); tracker.init(image, (30, 30, 20, 20)); tracker.track(image);"
@@ -52,11 +54,51 @@ def test_auto_takes_onnxruntime_and_leaves_torch_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "onnxruntime"
+    fast = importlib.util.find_spec("openvino") and platform.machine() == "x86_64"
+    assert done.stdout.strip() == ("openvino" if fast else "onnxruntime")
+
+
+def test_openvino_agrees_with_onnxruntime():
+    pytest.importorskip("openvino")
+    image, foreground = inputs(batch=2)
+    expected, backend = load_backend(FILES, "onnxruntime"), load_backend(FILES, "openvino:fp32")
+    feature = expected.memorize(image, foreground)
+    # bf16, where the processor has it, keeps eight bits.
+    np.testing.assert_allclose(backend.memorize(image, foreground), feature, atol=0.02 * np.abs(feature).max())
+    memory = np.repeat(feature[:, None], 3, axis=1)
+    score, box = expected.track(image, memory)
+    its_score, its_box = backend.track(image, memory)
+    np.testing.assert_allclose(its_score, score, atol=0.02)
+    np.testing.assert_allclose(its_box[0, score[0].argmax()], box[0, score[0].argmax()], atol=2)
+
+
+def test_what_an_inference_returned_outlives_the_next():
+    pytest.importorskip("openvino")
+    backend = load_backend(FILES, "openvino")
+    image, foreground = inputs()
+    feature = backend.memorize(image, foreground)
+    kept = feature.copy()
+    backend.memorize(255 - image, foreground)
+    np.testing.assert_array_equal(feature, kept)
+
+
+def test_unknown_precision_names_those_there_are():
+    with pytest.raises(ValueError, match="use fp32, fp16, int8"):
+        load_backend(FILES, "openvino:fp8")
+
+
+def test_missing_precision_says_how_to_write_it(tmp_path):
+    for path in FILES.folder.glob("nano.*"):
+        if ".int8." not in path.name:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    files = ModelFiles("nano", tmp_path)
+    with pytest.raises(ValueError, match=r"no ONNX file .*nano\.int8\.memorize\.onnx: write it with 'stif export'"):
+        load_backend(files, "onnxruntime:int8")
+    assert load_backend(files).precision == "fp32"
 
 
 def test_unknown_backend_names_those_there_are():
-    with pytest.raises(ValueError, match="use auto, onnxruntime or torch"):
+    with pytest.raises(ValueError, match="use auto, tensorrt, openvino, onnxruntime, torch"):
         load_backend(FILES, "tensorflow")
 
 
@@ -69,14 +111,20 @@ def test_model_without_any_file_says_what_is_missing(tmp_path):
         load_backend(files, "onnxruntime")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a graph" * 100], ids=["empty", "random"])
-def test_broken_onnx_file_is_one_clear_error(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", r"bad\.memorize\.onnx has 0 bytes"), (b"not a graph" * 100, r"cannot read .*bad\.memorize\.onnx")],
+    ids=["empty", "random"],
+)
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_broken_onnx_file_is_one_clear_error(tmp_path, content, message, backend):
+    pytest.importorskip(backend)
     (tmp_path / "bad.json").write_text(FILES.json.read_text())
     files = ModelFiles("bad", tmp_path)
     for path in (files.memorize_onnx, files.track_onnx):
         path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"cannot load .*bad\.memorize\.onnx"):
-        load_backend(files, "onnxruntime")
+    with pytest.raises(ValueError, match=message):
+        load_backend(files, backend)
 
 
 def test_graph_that_does_not_fit_its_json_is_refused(tmp_path):
@@ -86,8 +134,36 @@ def test_graph_that_does_not_fit_its_json_is_refused(tmp_path):
     description = FILES.description()
     description["model"]["memory_frames"] = 5
     files.json.write_text(json.dumps(description))
-    with pytest.raises(ValueError, match="takes 3 memory frames of 96 channels"):
+    for backend in ("onnxruntime", "openvino"):
+        with pytest.raises(ValueError, match=r"config_hash .* write the graphs again with 'stif export'"):
+            load_backend(files, backend)
+
+
+def test_graph_under_the_name_of_another_precision_is_refused(tmp_path):
+    files = ModelFiles("nano", tmp_path, "int8")
+    files.json.write_bytes(FILES.json.read_bytes())
+    for name in ("memorize_onnx", "track_onnx"):
+        getattr(files, name).write_bytes(getattr(FILES, name).read_bytes())
+    with pytest.raises(ValueError, match=r"has precision fp32, .* asks for int8"):
+        load_backend(files, "onnxruntime:int8")
+
+
+def test_graphs_for_several_crops_alone_are_refused(tmp_path):
+    pytest.importorskip("torch")
+    from stif_core.model.stif import load_weights
+    from stif_core.runtime.export import export_onnx
+
+    files = ModelFiles("nano", tmp_path)
+    files.json.write_bytes(FILES.json.read_bytes())
+    export_onnx(load_weights(FILES.config(), FILES.weights), files, batch=4)
+    with pytest.raises(ValueError, match="takes 4 crops at a time, a tracker gives one"):
         load_backend(files, "onnxruntime")
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (4, 3), (64, 4)])
+def test_a_core_is_left_to_others(monkeypatch, cores, threads):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
+    assert default_threads() == threads
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"model": 3'])
@@ -102,11 +178,13 @@ def test_export_writes_graphs_that_agree(tmp_path):
     pytest.importorskip("onnx")
     from stif_core.model.config import NANO
     from stif_core.model.stif import Stif
-    from stif_core.runtime.export import export_onnx
+    from stif_core.runtime.export import compare, export_onnx, random_crops
 
     files = ModelFiles("fresh", tmp_path)
     files.json.write_text(json.dumps({"model": NANO.to_dict()}))
-    report = export_onnx(Stif(NANO).eval(), files)
+    network = Stif(NANO).eval()
+    export_onnx(network, files)
+    report = compare(network, load_backend(files, "onnxruntime"), random_crops(NANO))
     assert report.agrees, report
     import onnx
 

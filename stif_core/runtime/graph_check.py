@@ -1,0 +1,93 @@
+"""What the graphs of a model say of themselves, and whether they are those that its JSON file describes."""
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from stif_core.model.config import StifConfig
+from stif_core.weights import LARGEST_WEIGHTS, ModelFiles, check_size
+
+
+def graph_file(path: Path) -> Path:
+    """The path, when a graph may be there. Raises ValueError for a missing, empty or much too large file."""
+    if not path.is_file():
+        raise ValueError(f"no ONNX file {path}: write it with 'stif export'")
+    check_size(path, LARGEST_WEIGHTS)
+    return path
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of an ONNX file.
+
+    Raises:
+        ValueError: The file is missing or damaged.
+    """
+    import onnxruntime  # here: the command line must not load it for --help
+
+    graph_file(path)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises a class of its own for each kind of damage
+        raise ValueError(f"cannot read {path}: {error}") from None
+    return session.get_modelmeta().custom_metadata_map
+
+
+def config_hash(config: StifConfig) -> str:
+    """Of everything that fixes a network's arithmetic."""
+    return hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_graphs(files: ModelFiles) -> None:
+    """Checks that both graphs are those of the model's JSON file, in the precision that their names say.
+
+    Raises:
+        ValueError: A file is missing or damaged, or belongs to another configuration or precision; says what to do.
+    """
+    expected = {"config_hash": config_hash(files.config()), "precision": files.precision}
+    for path in (files.memorize_onnx, files.track_onnx):
+        metadata = read_metadata(path)
+        for key, value in expected.items():
+            if metadata.get(key) != value:
+                raise ValueError(
+                    f"{path} has {key} {metadata.get(key, 'unknown')}, {files.json} asks for {value}: "
+                    "write the graphs again with 'stif export'"
+                )
+
+
+def check_batch(files: ModelFiles) -> None:
+    """Raises ValueError for graphs that were exported for several crops at a time alone."""
+    for path in (files.memorize_onnx, files.track_onnx):
+        batch = read_metadata(path).get("batch", "dynamic")
+        if batch not in ("dynamic", "1"):
+            raise ValueError(
+                f"{path} takes {batch} crops at a time, a tracker gives one: export it with --batch dynamic or 1"
+            )
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of one crop: multiply-accumulates, numbers that layers put out, parameters."""
+
+    multiply_accumulates: int
+    activations: int
+    parameters: int
+
+
+def graph_costs(files: ModelFiles) -> dict[str, Costs]:
+    """What one run of ``memorize`` and of ``track`` costs, as the graphs' metadata say.
+
+    Raises:
+        ValueError: A file is missing, damaged, or was written before graphs held this.
+    """
+    costs = {}
+    for name, path in (("memorize", files.memorize_onnx), ("track", files.track_onnx)):
+        metadata = read_metadata(path)
+        try:
+            costs[name] = Costs(**{field.name: int(metadata[field.name]) for field in fields(Costs)})
+        except KeyError:
+            raise ValueError(f"{path} does not say what it costs: write it again with 'stif export'") from None
+    return costs

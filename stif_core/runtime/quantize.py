@@ -1,0 +1,171 @@
+"""int8 graphs with explicit Q/DQ nodes (onnxruntime.quantization), calibrated on recorded crops.
+
+Symmetric int8 throughout, as TensorRT wants it, weights per channel; convolutions alone are quantised, for attention,
+softmax and the decoding of boxes lose too much. Layers whose quantisation alone moves the result are left out.
+"""
+
+import logging
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from stif_core.runtime.export import CARRIED_OVER, set_metadata
+from stif_core.runtime.onnx_backend import OnnxBackend, open_session
+from stif_core.runtime.recording import Crops
+from stif_core.weights import ModelFiles
+
+# A layer stays in floating point when its quantisation alone moves, in the mean over the crops, the score of some cell
+# or the best box (crop pixels) by this much.
+SCORE_LIMIT = 0.006
+BOX_LIMIT = 0.3
+# Convolutions with so few outputs (scores, centreness, offsets, spatial weights) cost next to nothing, and much hangs
+# on them: they are never quantised.
+FEW_OUTPUTS = 4
+EFFECT_CROPS = 32  # crops that the effect of a layer is measured on
+
+Feed = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class LayerEffect:
+    """What the quantisation of one layer alone does; means over crops of the largest differences.
+
+    Attributes:
+        layer: Name of the convolution in the graphs.
+        score: Of the score of any cell.
+        box: Of the best box, crop pixels.
+    """
+
+    layer: str
+    score: float
+    box: float
+
+    @property
+    def left_out(self) -> bool:
+        return self.score >= SCORE_LIMIT or self.box >= BOX_LIMIT
+
+
+class _Feeds(CalibrationDataReader):
+    def __init__(self, feeds: list[Feed]) -> None:
+        self._feeds = iter(feeds)
+
+    def get_next(self) -> Feed | None:
+        return next(self._feeds, None)
+
+
+def quantize(
+    source: ModelFiles, target: ModelFiles, crops: Crops, advance: Callable[[], None] = lambda: None
+) -> list[LayerEffect]:
+    """Writes the int8 graphs of ``target`` from the fp32 graphs of ``source``.
+
+    Args:
+        source: Its graphs have an open batch or a batch of 1.
+        target: Where to write.
+        crops: Taken from footage with a tracker; ranges are taken from all of them, effects measured on some.
+        advance: Called after each layer, of which there are ``len(quantizable(source.track_onnx))``.
+
+    Returns:
+        The effect of each layer of the track graph, largest first.
+    """
+    backend = OnnxBackend(source, threads=0)
+    frames = backend.config.memory_frames
+    memorize_feeds: list[Feed] = [
+        {"image": image[None], "foreground": foreground[None]}
+        for image, foreground in zip(crops.memory_image, crops.foreground, strict=True)
+    ]
+    features = [backend.memorize(feed["image"], feed["foreground"]) for feed in memorize_feeds]
+    track_feeds: list[Feed] = [
+        {"image": image[None], "memory": np.repeat(features[i][:, None], frames, axis=1)}
+        for image, i in zip(crops.query_image, crops.source, strict=True)
+    ]
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        track = _Quantizer(source.track_onnx, track_feeds, Path(folder))
+        effects = sorted(track.effects(advance), key=lambda effect: -effect.score)
+        left_out = {effect.layer for effect in effects if effect.left_out}
+        memorize = _Quantizer(source.memorize_onnx, memorize_feeds, Path(folder))
+        for quantizer, original, path in (
+            (track, source.track_onnx, target.track_onnx),
+            (memorize, source.memorize_onnx, target.memorize_onnx),
+        ):
+            quantizer.write(path, [name for name in quantizer.layers if name not in left_out])
+            graph = onnx.load(path)
+            metadata = {entry.key: entry.value for entry in onnx.load(original).metadata_props}
+            set_metadata(graph, target, backend.config, {key: metadata[key] for key in CARRIED_OVER})
+            onnx.checker.check_model(graph, full_check=True)
+            onnx.save(graph, path)
+    return effects
+
+
+def quantizable(path: Path) -> list[str]:
+    """Names of the convolutions of a graph that have more than a few outputs."""
+    graph = onnx.load(path).graph
+    weights = {weight.name: weight for weight in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    return [node.name for node in convolutions if weights[node.input[1]].dims[0] > FEW_OUTPUTS]
+
+
+class _Quantizer:
+    """One graph, with ranges that are taken once."""
+
+    def __init__(self, path: Path, feeds: list[Feed], folder: Path) -> None:
+        self._prepared = folder / path.name
+        self._ranges = folder / f"{path.name}.ranges.json"
+        self._feeds = feeds
+        quant_pre_process(path, self._prepared, skip_symbolic_shape=True)
+        self.layers = quantizable(self._prepared)
+
+    def write(self, path: Path, layers: Collection[str]) -> None:
+        quantize_static(
+            self._prepared,
+            path,
+            _Feeds(self._feeds),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["Conv"],
+            nodes_to_quantize=list(layers),
+            calibration_cache_path=self._ranges,
+            # The mean over crops of the extremes clips what a single crop has. TensorRT takes no biases in int32.
+            extra_options={"ActivationSymmetric": True, "CalibMovingAverage": True, "QuantizeBias": False},
+        )
+
+    def effects(self, advance: Callable[[], None]) -> Iterator[LayerEffect]:
+        picks = np.linspace(0, len(self._feeds) - 1, EFFECT_CROPS).round().astype(int)
+        feeds = [self._feeds[i] for i in sorted(set(picks.tolist()))]
+        reference = _run(self._prepared, feeds)
+        path = self._prepared.with_suffix(".one.onnx")
+        for layer in self.layers:
+            self.write(path, [layer])
+            differences = []
+            for (score, box), (expected, expected_box) in zip(_run(path, feeds), reference, strict=True):
+                best = int(expected[0].argmax())
+                differences.append((np.abs(score - expected).max(), np.abs(box - expected_box)[0, best].max()))
+            yield LayerEffect(layer, *np.mean(differences, axis=0).tolist())
+            advance()
+
+
+def _run(path: Path, feeds: list[Feed]) -> list[list[NDArray[np.float32]]]:
+    session: onnxruntime.InferenceSession = open_session(path, 0, str(path))
+    return [session.run(None, feed) for feed in feeds]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without onnxruntime's warnings on the root logger: it repeats its advice for each layer."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
