@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -11,18 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from stif_core.cache import default_cache
 from stif_core.data.track_index import TrackIndex
 
 FORMAT = 1  # raise it when the arrays, or what the readers put into them, change
 ARRAYS = ("frames", "video_frames", "group_of_video", "track_rows", "track_video", "row_frame", "boxes", "masks")
 DESCRIPTION = "index.json"
-
-
-def default_cache() -> Path:
-    """``$XDG_CACHE_HOME/stif``, or ``~/.cache/stif``."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification of XDG asks to ignore relative paths.
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "stif"
 
 
 def cached_index(
