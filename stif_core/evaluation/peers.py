@@ -1,5 +1,7 @@
 """OpenCV's classical trackers, for comparison; they need opencv-contrib."""
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +14,9 @@ PEERS = (*OPENCV_TRACKERS, "nanotrack")  # the last in a module of its own
 
 class OpenCvTracker:
     """One of OpenCV's trackers with ``init`` and ``track`` like ours; without a box it holds the last one, as we do."""
+
+    confidence = math.nan
+    state = ""
 
     def __init__(self, name: str) -> None:
         factory = f"Tracker{name.upper()}_create"
@@ -29,12 +34,14 @@ class OpenCvTracker:
         corners = np.clip(np.round(xywh_to_xyxy(box)), 0, (*size, *size)).astype(int)
         left, top, right, bottom = corners.tolist()
         self._box = np.asarray(box, dtype=np.float64)
+        self.state = "TRACKING"
         self._tracker = self._create()
         self._tracker.init(image, (left, top, max(right - left, 1), max(bottom - top, 1)))
 
     def track(self, image: NDArray[np.uint8]) -> FloatArray:
         """The box xywh in this image."""
         found, box = self._tracker.update(image)
+        self.state = "TRACKING" if found else "LOST"
         if found:
             self._box = np.array(box, dtype=np.float64)
         return self._box

@@ -43,6 +43,7 @@ def test_a_target_that_leaves_the_image_keeps_its_centre_inside():
         x, y, w, h = tracker.track(np.roll(image, -shift, axis=1))
         assert 0 <= x + w / 2 <= 120 and 0 <= y + h / 2 <= 80
         assert 10 <= w <= 120 and 10 <= h <= 80
+        assert 0 <= tracker.confidence <= 1
 
 
 @needs_files
