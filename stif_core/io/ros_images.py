@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 
 PERCENTILES = (1.0, 99.0)  # of a 16-bit image: the grey values that become black and white
+MOST_PIXELS = 1 << 26  # of a compressed image (200 MB decoded): a few bytes can declare what no memory holds
 
 # Bytes a pixel and the OpenCV conversion (None: already BGR) of the encodings with one 8-bit plane.
 _PACKED: dict[str, tuple[int, int | None]] = {
@@ -123,6 +124,9 @@ def decompress(message: CompressedMessage, *, percentiles: tuple[float, float] =
         raise ImageError(f"{what}: expected JPEG or PNG, the data start with {data[:8]!r}{hint}")
     if not complete:
         raise ImageError(f"{what}: the data are cut off, the end marker is missing")
+    pixels = _declared_pixels(data)
+    if pixels > MOST_PIXELS:
+        raise ImageError(f"{what}: declares {pixels} pixels, at most {MOST_PIXELS} are decoded")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -136,6 +140,20 @@ def decompress(message: CompressedMessage, *, percentiles: tuple[float, float] =
     if image.ndim == 2:
         return _converted(image, cv2.COLOR_GRAY2BGR)
     return _converted(image, cv2.COLOR_BGRA2BGR) if image.shape[2] == 4 else image.astype(np.uint8, copy=False)
+
+
+def _declared_pixels(data: bytes) -> int:
+    """Width times height as the header of a PNG, or the largest frame of a JPEG, states them; 0 if it states none."""
+    if data.startswith(_PNG_START):
+        return int.from_bytes(data[16:20], "big") * int.from_bytes(data[20:24], "big")
+    pixels, at = 0, 2
+    while at + 9 <= len(data) and data[at] == 0xFF and data[at + 1] != _JPEG_SCAN[1]:
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
+            height, width = int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
+            pixels = max(pixels, height * width)
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return pixels
 
 
 def _rows(message: ImageMessage, rows: int, samples: int, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stif_ros.images import ENCODINGS, ImageError, decompress, to_bgr
+from stif_core.io.ros_images import ENCODINGS, ImageError, decompress, to_bgr
 
 # Two rows of three blocks of 16 x 16 pixels (BGR): a swap of channels, rows or columns shows.
 COLOURS = [[(40, 60, 200), (60, 180, 40), (210, 90, 30)], [(60, 200, 220), (128, 128, 128), (30, 20, 25)]]

@@ -1,0 +1,1 @@
+"""ROS 2 bags without ROS: read, replayed through the tracker, made of sequence folders."""
