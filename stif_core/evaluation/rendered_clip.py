@@ -23,7 +23,7 @@ FACE = (165, 5, 120, 175)  # xywh of the head in astronaut.png
 COVERED = 0.4  # share of the target's width that the pillar hides at most
 
 
-def _photograph(name: str) -> Image:
+def photograph(name: str) -> Image:
     """One of scikit-image's pictures, BGR. Raises ValueError when the package is not installed."""
     try:
         import skimage
@@ -60,18 +60,18 @@ class RenderedClip:
     @cached_property
     def _target(self) -> Cutout:
         x, y, w, h = FACE
-        image = _photograph("astronaut.png")[y : y + h, x : x + w]
+        image = photograph("astronaut.png")[y : y + h, x : x + w]
         alpha = np.zeros((h, w), np.float32)
         cv2.ellipse(alpha, (w // 2, h // 2), (w // 2 - 1, h // 2 - 1), 0, 0, 360, 1.0, -1)
         return Cutout(image, cv2.GaussianBlur(alpha, (3, 3), 0))
 
     @cached_property
     def _scenery(self) -> Image:
-        return _photograph("motorcycle_left.png")
+        return photograph("motorcycle_left.png")
 
     @cached_property
     def _pillar(self) -> Image:
-        brick = cv2.resize(_photograph("brick.png"), (self.height, self.height), interpolation=cv2.INTER_AREA)
+        brick = cv2.resize(photograph("brick.png"), (self.height, self.height), interpolation=cv2.INTER_AREA)
         return np.ascontiguousarray(brick[:, : self.width // 8])
 
     def render(self, index: int) -> tuple[Image, FloatArray]:
