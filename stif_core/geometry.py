@@ -42,6 +42,12 @@ def clip_box(box: ArrayLike, width: int, height: int, smallest: float) -> FloatA
     return np.array([x, y, w, h])
 
 
+def inside(box: ArrayLike, width: float, height: float) -> bool:
+    """Whether all of an xywh box lies in the image."""
+    x, y, w, h = np.asarray(box, dtype=np.float64)
+    return bool(x >= 0 and y >= 0 and x + w <= width and y + h <= height)
+
+
 def check_target_box(box: ArrayLike, width: float, height: float) -> FloatArray:
     """The box as four floats, if it can be tracked in an image of this size.
 
@@ -58,5 +64,6 @@ def check_target_box(box: ArrayLike, width: float, height: float) -> FloatArray:
     if w <= 0 or h <= 0:
         raise ValueError(f"box {text} has no area: width and height must be positive")
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        raise ValueError(f"box {text} lies outside the image of {width}x{height} pixels")
+        size = f" of {width}x{height} pixels" if np.isfinite(width) else ""
+        raise ValueError(f"box {text} lies outside the image{size}")
     return values

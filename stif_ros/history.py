@@ -9,11 +9,19 @@ STAMP_TOLERANCE_NS = 500_000  # a stamp that went through a float of seconds is 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """An image message with its number in the order of arrival and its stamp in nanoseconds."""
+    """An image message.
+
+    Attributes:
+        serial: Its number in the order of arrival.
+        stamp_ns: Its stamp; where it has none, when it arrived, of another clock.
+        message: sensor_msgs Image or CompressedImage.
+        entry: When it arrived, ``time.perf_counter()``.
+    """
 
     serial: int
     stamp_ns: int
-    message: Any  # sensor_msgs Image or CompressedImage
+    message: Any
+    entry: float = 0.0
 
     @property
     def size_bytes(self) -> int:

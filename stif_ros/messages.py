@@ -38,7 +38,8 @@ def track_message(
         azimuth_rate=NAN,
         elevation_rate=NAN,
         latency_ms=NAN,
-        time_since_seen=Duration(sec=unseen_ns // 1_000_000_000, nanosec=unseen_ns % 1_000_000_000),
+        # A clock that was set forward may have made more of it than a Duration holds.
+        time_since_seen=Duration(sec=min(unseen_ns // 10**9, 2**31 - 1), nanosec=unseen_ns % 10**9),
     )
     box = np.full(4, NAN) if result is None else result.box
     x, y, w, h = (float(value) for value in box)

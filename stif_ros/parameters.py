@@ -1,11 +1,12 @@
 """Parameters of the tracker node: names, defaults, ranges, descriptions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from stif_core.runtime.backend import BACKENDS
+from stif_core.runtime.backend import BACKEND_NAMES
 from stif_core.weights import DEFAULT_MODEL, shipped_models
 
 
@@ -41,19 +42,28 @@ PARAMETERS = {
         read_only=True,
     ),
     "backend": Parameter(
-        "auto", "What runs the network; auto takes the first that is installed.", True, choices=("auto", *BACKENDS)
+        "auto",
+        "What runs the network, and the precision of its graphs; auto takes the fastest that is installed.",
+        read_only=True,
+        choices=BACKEND_NAMES,
     ),
-    "threads": Parameter(0, "CPU threads for one inference; 0: the backend's choice.", True, 0, 64),
+    "threads": Parameter(0, "CPU threads of one inference; 0: a core is left to others, four at most.", True, 0, 64),
     "image_transport": Parameter(
         "raw", "raw subscribes to image, compressed to image/compressed.", True, choices=("raw", "compressed")
     ),
     "image_reliability": Parameter(
-        "best_effort",
-        "QoS reliability of the image subscription; a best-effort camera does not match reliable.",
+        "auto",
+        "QoS reliability of the images: auto takes the publishers'; a best-effort camera does not match reliable.",
         True,
-        choices=("best_effort", "reliable"),
+        choices=("auto", "best_effort", "reliable"),
     ),
     "image_depth": Parameter(5, "QoS depth of the image subscription.", True, 1, 1000),
+    "image_timeout": Parameter(
+        3.0, "Seconds without an image until a warning says what may be the reason.", low=0.5, high=600.0
+    ),
+    "image_rectified": Parameter(
+        False, "The images are rectified: bearings come from P of camera_info, without distortion.", True
+    ),
     "history_seconds": Parameter(
         2.0, "Images kept for a target_init with an old stamp, in seconds of their stamps.", low=0.0, high=60.0
     ),
@@ -70,13 +80,13 @@ PARAMETERS = {
 }
 
 
-def declare(node: Node) -> None:
-    """Declares all parameters.
+def declare(node: Node, parameters: Mapping[str, Parameter] = PARAMETERS) -> None:
+    """Declares parameters, the tracker's unless others are given.
 
     Raises:
         ValueError: A given value is none of the choices.
     """
-    for name, parameter in PARAMETERS.items():
+    for name, parameter in parameters.items():
         value = node.declare_parameter(name, parameter.default, parameter.descriptor()).value
         if parameter.choices and value not in parameter.choices:
             raise ValueError(f"parameter {name} is '{value}', expected one of: {', '.join(parameter.choices)}")

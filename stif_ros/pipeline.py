@@ -1,25 +1,26 @@
-"""From image messages to tracking results: the history, the newest-frame slot, the worker, the target.
+"""From image messages to tracking results: the newest-frame slot, the worker, the target.
 
-The way of an image: ``add_image`` (the executor's thread) puts it into the history and the slot; ``_process`` (the
+The way of an image: ``add_image`` (the executor's thread) puts it into the intake and the slot; ``_process`` (the
 worker's thread) takes the newest, converts it, tracks, and hands the outcome to ``publish``.
 """
 
 import math
-import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stif_core.tracking import Tracker, TrackResult, TrackState
-from stif_ros.history import Frame, FrameHistory
+from stif_ros.history import Frame
+from stif_ros.intake import Intake
 from stif_ros.newest import NewestWorker
-from stif_ros.statistics import Counters, TransportLoss
+from stif_ros.statistics import Counters
 from stif_ros.target import TargetRequest
+from stif_ros.transport import TransportLoss
 
 DEFAULT_TARGET_ID = "target"
 
@@ -45,6 +46,7 @@ class Outcome:
         unseen_ns: Time between the stamps of the last image in which the target was seen and this one.
         skipped: Images that were passed over since the outcome before.
         track_ms: Time that the tracker took.
+        setting: How many times a target had been set; the same number: still the same box followed on.
     """
 
     message: Any
@@ -54,14 +56,7 @@ class Outcome:
     unseen_ns: int
     skipped: int
     track_ms: float
-
-
-@dataclass(frozen=True)
-class _Pending:
-    """A request and, once it is here, the image it belongs to."""
-
-    request: TargetRequest
-    frame: Frame | None = None
+    setting: int
 
 
 class TrackingPipeline:
@@ -79,7 +74,7 @@ class TrackingPipeline:
         Args:
             tracker: Used by the worker's thread alone.
             convert: Image message -> (H, W, 3) BGR; raises ValueError for one that it cannot convert.
-            publish: Takes each outcome, in the worker's thread; must not raise.
+            publish: Takes each outcome, in the worker's thread.
             problem: Takes the kind of a problem ("image", "time", "target" or "defect") and a line about it.
             settings: Gives the values that hold now.
         """
@@ -90,16 +85,13 @@ class TrackingPipeline:
         self._publish = publish
         self._problem = problem
         self._settings = settings
-        self._lock = threading.Lock()  # guards the history, the pending request and the wish to reset
-        self._history = FrameHistory(settings().history_seconds, settings().history_megabytes)
-        self._pending: _Pending | None = None  # a newer request takes the place of one that still waits
+        self._intake = Intake(problem, settings().history_seconds, settings().history_megabytes)
         self._target_id = ""
+        self._setting = 0
         self._image_size: tuple[int, int] | None = None
         self._result: TrackResult | None = None
         self._last_seen_ns = 0
-        self._reset_asked = False
         self._skipped = 0  # images passed over since the last outcome
-        self._serial = 0
         self._worker: NewestWorker[Frame] | None = None
 
     @property
@@ -115,8 +107,7 @@ class TrackingPipeline:
     def start(self) -> None:
         """Begins to work on images, with fresh counters; a target from before goes on."""
         self.counters, self.transport = Counters(), TransportLoss()
-        with self._lock:
-            self._history.clear()
+        self._intake.forget_images()
         self._worker = NewestWorker(self._work)
 
     def stop(self) -> None:
@@ -124,42 +115,28 @@ class TrackingPipeline:
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.stop()
-        with self._lock:
-            self._pending = None
+        self._intake.drop_request()
         self._skipped = 0
 
-    def add_image(self, message: Any) -> None:
-        """Takes an image message; never waits for the tracker."""
+    def add_image(self, message: Any, sequence: int | None = None, receive_ms: float = math.nan) -> None:
+        """Takes an image message; never waits for the tracker.
+
+        Args:
+            message: The image.
+            sequence: The publisher's count of it; None where that is not known.
+            receive_ms: How long it has been in this machine; NaN where that is not known.
+        """
+        entry = time.perf_counter()
         worker = self._worker
         if worker is None:
             return
-        stamp = message.header.stamp
-        with self._lock:
-            self._serial += 1
-            frame = Frame(self._serial, stamp.sec * 1_000_000_000 + stamp.nanosec, message)
-            self.counters.received += 1
-            self._keep(frame)
-            # A request for "the next image" means this one, even if the worker takes a newer one first.
-            pending = self._pending
-            if pending is not None and pending.request.stamp_ns is None and pending.frame is None:
-                self._pending = replace(pending, frame=frame)
-        worker.put(frame)
-
-    def _keep(self, frame: Frame) -> None:
-        newest = self._history.newest_ns
-        if newest is not None and frame.stamp_ns < newest:
-            self._problem(
-                "time",
-                f"the images' time ran backwards by {(newest - frame.stamp_ns) / 1e9:.3f} s: "
-                "the images before are forgotten, tracking goes on",
-            )
-            self._history.clear()
-            self.transport.restart()
-        elif newest is not None:
-            self.transport.arrived(frame.stamp_ns - newest)
         settings = self._settings()
-        self._history.seconds, self._history.megabytes = settings.history_seconds, settings.history_megabytes
-        self._history.add(frame)
+        frame, gap_ns = self._intake.add(message, entry, settings.history_seconds, settings.history_megabytes)
+        self.counters.received += 1
+        self.transport.arrived(gap_ns, sequence)
+        worker.put(frame)
+        self.counters.took("receive", receive_ms)
+        self.counters.took("callback", (time.perf_counter() - entry) * 1000)
 
     def set_target(self, request: TargetRequest) -> tuple[str, str]:
         """Queues a target.
@@ -173,42 +150,17 @@ class TrackingPipeline:
         worker = self._worker
         if worker is None:
             raise ValueError("the node is not active")
-        with self._lock:
-            if self._image_size is not None:
-                request.pixels(*self._image_size)
-            pending = _Pending(request)
-            text = "tracking starts with the next image"
-            if request.stamp_ns is not None:
-                pending, text = self._find_image(pending, request.stamp_ns)
-            self._pending = pending
-            target_id = request.target_id or self._target_id or DEFAULT_TARGET_ID
+        if self._image_size is not None:
+            request.pixels(*self._image_size)
+        text = self._intake.ask(request)
+        target_id = request.target_id or self._target_id or DEFAULT_TARGET_ID
         worker.wake()
         return target_id, text
-
-    def _find_image(self, pending: _Pending, stamp_ns: int) -> tuple[_Pending, str]:
-        """Binds a request to the image with its stamp. Raises ValueError if that is gone."""
-        oldest, newest = self._history.oldest_ns, self._history.newest_ns
-        if oldest is None or newest is None:
-            return pending, "tracking starts when the image with this stamp arrives"
-        age = (newest - stamp_ns) / 1e9
-        frame = self._history.at(stamp_ns)
-        if frame is not None:
-            return replace(pending, frame=frame), f"tracking starts from an image {age:.3f} s old"
-        if stamp_ns > newest:
-            return pending, "tracking starts when the image with this stamp arrives"
-        if stamp_ns < oldest:
-            raise ValueError(
-                f"the image with this stamp is {age:.3f} s older than the newest, and images are kept for "
-                f"{(newest - oldest) / 1e9:.3f} s only (parameters history_seconds and history_megabytes)"
-            )
-        raise ValueError(f"no image has this stamp ({age:.3f} s before the newest): use the stamp of one received")
 
     def reset(self) -> None:
         """Forgets the target and what was asked for, before the next image is tracked."""
         worker = self._worker
-        with self._lock:
-            self._pending = None
-            self._reset_asked = True
+        self._intake.ask_reset()
         if worker is None:
             self._take_request(None, None)
         else:
@@ -232,11 +184,22 @@ class TrackingPipeline:
             self.counters.refused += 1
             return
         self._skipped = 0
-        self.counters.track_done(outcome.track_ms)
-        self._publish(outcome)
+        self.counters.track_done()
+        self._hand_out(frame, outcome)
+
+    def _hand_out(self, frame: Frame, outcome: Outcome) -> None:
+        begin = time.perf_counter()
+        try:
+            self._publish(outcome)
+        except Exception:  # what cannot be published must not end the worker
+            self._problem("defect", f"cannot be published, please report it:\n{traceback.format_exc()}")
+        end = time.perf_counter()
+        self.counters.took("publish", (end - begin) * 1000)
+        self.counters.took("overhead", (end - frame.entry) * 1000 - outcome.track_ms)
 
     def _process(self, frame: Frame) -> Outcome | None:
         """Tracks in one image; None for an image that cannot be used."""
+        self.counters.took("wait", (time.perf_counter() - frame.entry) * 1000)
         image = self._image(frame)
         if image is None:
             return None
@@ -245,66 +208,52 @@ class TrackingPipeline:
         if result is None and self._target_id:
             result = self._tracker.track(image)
         track_ms = (time.perf_counter() - begin) * 1000
+        self.counters.took("track", track_ms)
         self._result = result
         if result is not None and result.state == TrackState.TRACKING:
             self._last_seen_ns = frame.stamp_ns
         unseen_ns = 0 if result is None else max(0, frame.stamp_ns - self._last_seen_ns)
-        return Outcome(frame.message, image, result, self._target_id, unseen_ns, self._skipped, track_ms)
+        return Outcome(frame.message, image, result, self._target_id, unseen_ns, self._skipped, track_ms, self._setting)
 
     def _image(self, frame: Frame) -> NDArray[np.uint8] | None:
+        begin = time.perf_counter()
         try:
             image = self._convert(frame.message)
         except ValueError as error:
             self._problem("image", f"image refused: {error}")
             return None
+        self.counters.took("convert", (time.perf_counter() - begin) * 1000)
         self._image_size = (image.shape[1], image.shape[0])
         return image
 
     def _take_request(self, frame: Frame | None, image: NDArray[np.uint8] | None) -> TrackResult | None:
         """Carries out what was asked for up to this frame; a result if the target was set in this very image."""
-        with self._lock:
-            if self._reset_asked:
-                self._reset_asked, self._target_id, self._result = False, "", None
-            due = self._due(frame)
-        if due is None:
+        due = self._intake.take_due(frame)
+        if due.reset:
+            self._target_id, self._result = "", None
+        request, start = due.request, due.frame
+        if request is None or start is None:
             return None
-        request, start = due
         start_image = image if start is frame else self._image(start)
         if start_image is None:
             self._problem("target", "target refused: its image could not be used")
             return None
         try:
-            box = request.pixels(start_image.shape[1], start_image.shape[0])
+            box = request.pixels_on_something(start_image)
         except ValueError as error:
             self._problem("target", f"target refused: {error}")
             return None
         self._result = self._tracker.init(start_image, box)
+        self._setting += 1
         self._target_id, self._last_seen_ns = request.target_id or self._target_id or DEFAULT_TARGET_ID, start.stamp_ns
         if start is frame:
             return self._result
         self._catch_up(start, frame)
         return None
 
-    def _due(self, frame: Frame | None) -> tuple[TargetRequest, Frame] | None:
-        """Takes the pending request if its image is here, and drops it if that will not come any more."""
-        pending = self._pending
-        if pending is None:
-            return None
-        stamp_ns, start = pending.request.stamp_ns, pending.frame
-        if start is None and stamp_ns is not None:
-            start = self._history.at(stamp_ns)
-            if start is None and (self._history.newest_ns or 0) > stamp_ns:
-                self._problem("target", "target refused: no image with its stamp arrived")
-                self._pending = None
-        if start is None or (frame is not None and start.serial > frame.serial):
-            return None
-        self._pending = None
-        return pending.request, start
-
     def _catch_up(self, start: Frame, end: Frame | None) -> None:
         """Tracks through the images between two frames in at most ``catch_up_seconds``, leaving out some if need be."""
-        with self._lock:
-            frames = [f for f in self._history.after(start) if end is None or f.serial < end.serial]
+        frames = self._intake.between(start, end)
         budget = self._settings().catch_up_seconds
         begin, tracked = time.perf_counter(), 0
         while frames:

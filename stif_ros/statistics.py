@@ -2,37 +2,15 @@
 
 import time
 from collections import deque
-from statistics import median
 
 import numpy as np
 
 RECENT = 100  # samples that rates and percentiles look back on
 
-
-class TransportLoss:
-    """Counts frames that never arrived, by the gaps between the stamps of those that did.
-
-    A camera is taken to run at a steady rate: a gap of n periods means n - 1 lost frames. The period is the median of
-    the recent gaps.
-    """
-
-    LEAST_GAPS = 5  # before that the period is not known
-
-    def __init__(self) -> None:
-        self.lost = 0
-        self._gaps: deque[int] = deque(maxlen=RECENT)
-
-    def arrived(self, gap_ns: int) -> None:
-        """Takes the time from the stamp before to this one; a camera that stamps nothing tells nothing."""
-        if gap_ns <= 0:
-            return
-        if len(self._gaps) >= self.LEAST_GAPS:
-            self.lost += max(0, round(gap_ns / median(self._gaps)) - 1)
-        self._gaps.append(gap_ns)
-
-    def restart(self) -> None:
-        """Forgets the period, after a jump in time; what was counted stays."""
-        self._gaps.clear()
+# Where the time of an image goes: in this machine before the callback (`receive`), in the callback, waiting for the
+# worker, from message to pixels, in the tracker, in the publishers. `overhead` is all from the callback's entry to the
+# return of the last publisher, less `track`.
+STAGES = ("receive", "callback", "wait", "convert", "track", "publish", "overhead")
 
 
 class Counters:
@@ -44,13 +22,17 @@ class Counters:
         self.skipped = 0
         self.refused = 0
         self._latency_ms: deque[float] = deque(maxlen=RECENT)
-        self._track_ms: deque[float] = deque(maxlen=RECENT)
+        self._stages: dict[str, deque[float]] = {stage: deque(maxlen=RECENT) for stage in STAGES}
         self._done: deque[float] = deque(maxlen=RECENT)  # monotonic seconds
 
-    def track_done(self, track_ms: float) -> None:
+    def track_done(self) -> None:
         self.tracked += 1
         self._done.append(time.monotonic())
-        self._track_ms.append(track_ms)
+
+    def took(self, stage: str, milliseconds: float) -> None:
+        """Takes the time that one image spent in a stage; NaN is left out."""
+        if np.isfinite(milliseconds):
+            self._stages[stage].append(milliseconds)
 
     def published(self, latency_ms: float) -> None:
         if np.isfinite(latency_ms):
@@ -65,7 +47,9 @@ class Counters:
         return len(self._done) / (time.monotonic() - self._done[0]) if len(self._done) > 1 else 0.0
 
     def latency_percentile_ms(self, percent: float) -> float:
-        return float(np.percentile(self._latency_ms, percent)) if self._latency_ms else float("nan")
+        return float(np.percentile(list(self._latency_ms), percent)) if self._latency_ms else float("nan")
 
-    def track_percentile_ms(self, percent: float) -> float:
-        return float(np.percentile(self._track_ms, percent)) if self._track_ms else float("nan")
+    def stage_percentile_ms(self, stage: str, percent: float) -> float:
+        """Of a stage named in ``STAGES``; NaN while nothing is known."""
+        times = list(self._stages[stage])
+        return float(np.percentile(times, percent)) if times else float("nan")

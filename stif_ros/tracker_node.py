@@ -1,7 +1,9 @@
 """The lifecycle node ``tracker``: images and a target in, tracked boxes out."""
 
+import gc
+import math
+import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -10,30 +12,35 @@ from typing import Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
 from numpy.typing import NDArray
+from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.subscription import Subscription
-from rclpy.time import Time
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from stif_core.io.drawing import draw_track
+from stif_core.io.ros_images import decompress, to_bgr
 from stif_core.tracking import Tracker
 from stif_ros import parameters
-from stif_ros.diagnostics import diagnostic_array
-from stif_ros.images import decompress, to_bgr
+from stif_ros.bearings import Bearings
+from stif_ros.diagnostics import CpuShare, diagnostic_array
+from stif_ros.image_subscription import ImageSubscription
 from stif_ros.messages import image_message, track_message
 from stif_ros.msg import TargetInit, Track, TrackArray
 from stif_ros.pipeline import Outcome, PipelineSettings, TrackingPipeline
+from stif_ros.problems import Problems
 from stif_ros.srv import SetTarget
 from stif_ros.target import read_request
 
+RCLError = rclpy_implementation.RCLError  # rclpy has no public name for it
 REPLAY_MS = 60_000.0  # an image older than this comes from a recording: its latency means nothing
-PROBLEM_PERIOD = 2.0  # seconds between two log lines about images that cannot be used
+WATCH_PERIOD = 1.0  # seconds between two looks at the images' publishers
 
 
 class TrackerNode(LifecycleNode):
@@ -43,74 +50,106 @@ class TrackerNode(LifecycleNode):
         super().__init__("tracker", **kwargs)
         parameters.declare(self)
         self._pipeline: TrackingPipeline | None = None
-        self._image_subscription: Subscription | None = None
+        self._images: ImageSubscription | None = None
         self._release: list[Callable[[], Any]] = []  # undoes what on_configure made
-        self._last_problem = ""
-        self._told: dict[str, float] = {}  # when a kind of problem was logged last, monotonic seconds
+        self._problem = Problems(self.get_logger())
+        self._cpu_share = CpuShare()
+        # With use_sim_time, timers of the node's own clock would stand still when a simulation pauses.
+        self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
+        # rclpy offers no other hold on this service.
+        self._change_state = self._service_change_state.callback
+        self._service_change_state.callback = self._on_change_state
 
     # -- life cycle
 
+    def _on_change_state(self, request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+        """Refuses a transition that the state does not have; rclpy lets it end the whole process."""
+        try:
+            return self._change_state(request, response)
+        except RCLError as error:
+            self.get_logger().warning(f"transition {request.transition.id} refused: {error}")
+            response.success = False
+            return response
+
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         try:
-            tracker = Tracker.load(self._value("model"), self._value("backend"), self._value("threads"))
-            self._backend = tracker.backend.name
+            tracker = Tracker.load(
+                self._value("model"), self._value("backend"), self._value("threads"), self.get_logger().info
+            )
+            self._backend = f"{tracker.backend.name} in {tracker.backend.precision}"
             self._pipeline = TrackingPipeline(
                 tracker, self._convert, self._publish, self._problem, self._pipeline_settings
             )
+            self._bearings = Bearings(self._value("image_rectified"), partial(self._problem, "camera_info"))
             self._create_interfaces()
         except ValueError as error:
             self.get_logger().error(str(error))
         except Exception:  # rclpy drops it without a word
-            self.get_logger().error(f"cannot be configured, please report it:\n{traceback.format_exc()}")
+            self._say_why("configured")
         else:
             self.get_logger().info(f"model {self._value('model')} on {self._backend}")
             return TransitionCallbackReturn.SUCCESS
         self._release_all()
         return TransitionCallbackReturn.FAILURE
 
+    def _say_why(self, what: str) -> None:
+        """Logs the exception in work."""
+        if self.context.ok():
+            self.get_logger().error(f"cannot be {what}, please report it:\n{traceback.format_exc()}")
+        else:
+            self.get_logger().info(f"not {what}: the process was asked to end meanwhile")
+
     def _create_interfaces(self) -> None:
-        self._track_publisher = self.create_lifecycle_publisher(Track, "track", 10)
-        self._tracks_publisher = self.create_lifecycle_publisher(TrackArray, "tracks", 10)
-        self._drawn_publisher = self.create_lifecycle_publisher(Image, "track/image", 1)
+        # Each policy can be overridden: qos_overrides./track.publisher.depth and so on.
+        overridable = QoSOverridingOptions.with_default_policies()
+        self._track_publisher, self._tracks_publisher, self._drawn_publisher = (
+            self.create_lifecycle_publisher(kind, name, depth, qos_overriding_options=overridable)
+            for kind, name, depth in ((Track, "track", 10), (TrackArray, "tracks", 10), (Image, "track/image", 1))
+        )
         for publisher in (self._track_publisher, self._tracks_publisher, self._drawn_publisher):
             self._release.append(partial(self.destroy_lifecycle_publisher, publisher))
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._release.append(partial(self.destroy_publisher, self._diagnostics_publisher))
-        subscription = self.create_subscription(TargetInit, "target_init", self._on_target_init, 10)
+        subscription = self.create_subscription(
+            TargetInit, "target_init", self._on_target_init, 10, qos_overriding_options=overridable
+        )
         self._release.append(partial(self.destroy_subscription, subscription))
         for kind, name, callback in (
             (SetTarget, "~/set_target", self._on_set_target),
             (Trigger, "~/reset", self._on_reset),
         ):
             self._release.append(partial(self.destroy_service, self.create_service(kind, name, callback)))
-        timer = self.create_timer(self._value("diagnostics_period"), self._publish_diagnostics)
-        self._release.append(partial(self.destroy_timer, timer))
+        for period, run in (
+            (self._value("diagnostics_period"), self._publish_diagnostics),
+            (WATCH_PERIOD, self._watch_images),
+        ):
+            timer = self.create_timer(period, run, clock=self._steady_clock)
+            self._release.append(partial(self.destroy_timer, timer))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         assert self._pipeline is not None
         try:
             super().on_activate(state)  # enables the publishers before the first outcome
             self._pipeline.start()
-            self._image_subscription = self._subscribe_to_images(self._pipeline)
+            self._images = ImageSubscription(
+                self,
+                self._value("image_transport") == "compressed",
+                self._value("image_reliability"),
+                self._value("image_depth"),
+                self._pipeline.add_image,
+                self._problem,
+            )
+            self._bearings.start(self, self._images.topic)
         except Exception:  # rclpy drops it without a word
-            self.get_logger().error(f"cannot be activated, please report it:\n{traceback.format_exc()}")
+            self._say_why("activated")
             self.stop()
             return TransitionCallbackReturn.FAILURE
-        self.get_logger().info(f"active, images from {self._image_subscription.topic_name}")
+        self.get_logger().info(f"active, images from {self._images.topic} ({self._images.qos})")
         return TransitionCallbackReturn.SUCCESS
 
-    def _subscribe_to_images(self, pipeline: TrackingPipeline) -> Subscription:
-        compressed = self._value("image_transport") == "compressed"
-        reliable = self._value("image_reliability") == "reliable"
-        return self.create_subscription(
-            CompressedImage if compressed else Image,
-            "image/compressed" if compressed else "image",
-            pipeline.add_image,
-            QoSProfile(
-                depth=self._value("image_depth"),
-                reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-            ),
-        )
+    def _watch_images(self) -> None:
+        if self._images is not None:
+            self._images.watch(self._value("image_timeout"))
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.stop()
@@ -130,9 +169,10 @@ class TrackerNode(LifecycleNode):
 
     def stop(self) -> None:
         """Ends the worker and the image subscription; the target stays."""
-        if self._image_subscription is not None:
-            self.destroy_subscription(self._image_subscription)
-            self._image_subscription = None
+        if self._images is not None:
+            self._bearings.stop(self)
+            self._images.close()
+            self._images = None
         if self._pipeline is not None:
             self._pipeline.stop()
 
@@ -142,6 +182,9 @@ class TrackerNode(LifecycleNode):
         while self._release:
             self._release.pop()()
         self._pipeline = None
+        # rclpy's subscriptions and their callbacks refer to each other; without this the network, its memory and its
+        # threads would stay until Python happens to look at its oldest objects.
+        gc.collect()
 
     # -- in
 
@@ -160,6 +203,7 @@ class TrackerNode(LifecycleNode):
             response.target_id, response.message = self._pipeline.set_target(read_request(request.target))
             response.success = True
         except ValueError as error:
+            self._problem("target", f"set_target refused: {error}")
             response.success, response.message = False, str(error)
         return response
 
@@ -193,39 +237,40 @@ class TrackerNode(LifecycleNode):
         height, width = outcome.image.shape[:2]
         track = track_message(header, (width, height), outcome.result, outcome.target_id, outcome.unseen_ns)
         track.frames_skipped = outcome.skipped
-        now = self.get_clock().now()
-        track.latency_ms = self._latency_ms(now, header)
+        self._bearings.fill(track, outcome.setting)
+        track.latency_ms = self._latency_ms(header)
         self._track_publisher.publish(track)
-        self._tracks_publisher.publish(TrackArray(header=header, tracks=[track] if outcome.result else []))
+        if self._tracks_publisher.get_subscription_count():
+            self._tracks_publisher.publish(TrackArray(header=header, tracks=[track] if outcome.result else []))
         self._pipeline.counters.published(track.latency_ms)
         if self._drawn_publisher.get_subscription_count():
             result = outcome.result
             drawn = draw_track(outcome.image, result.box, result.score, result.state.name) if result else outcome.image
             self._drawn_publisher.publish(image_message(header, drawn))
 
-    def _latency_ms(self, now: Time, header: Header) -> float:
+    def _latency_ms(self, header: Header) -> float:
         """Age of the image, ms; NaN where it was not stamped by this clock."""
-        age = (now.nanoseconds - Time.from_msg(header.stamp).nanoseconds) / 1e6
-        return age if 0 <= age < REPLAY_MS and not self._value("use_sim_time") else float("nan")
+        stamp = header.stamp
+        age = (self.get_clock().now().nanoseconds - stamp.sec * 1_000_000_000 - stamp.nanosec) / 1e6
+        return age if 0 <= age < REPLAY_MS and not self._value("use_sim_time") else math.nan
 
-    def _problem(self, kind: str, text: str) -> None:
-        """Logs a problem; one that may come with every image is logged every few seconds."""
-        self._last_problem = text
-        now = time.monotonic()
-        if kind in ("image", "time") and now - self._told.get(kind, -PROBLEM_PERIOD) < PROBLEM_PERIOD:
-            return
-        self._told[kind] = now
-        self.get_logger().warning(text)
+    def report_defect(self, text: str) -> None:
+        self._problem("defect", f"internal error, please report it:\n{text}")
 
     def _publish_diagnostics(self) -> None:
         assert self._pipeline is not None
         now, name = self.get_clock().now().to_msg(), self.get_fully_qualified_name()
-        message = diagnostic_array(now, name, self._pipeline, self._backend, self._last_problem)
+        message = diagnostic_array(
+            now, name, self._pipeline, self._images, self._backend, self._problem, self._cpu_share.since_last()
+        )
+        message.status.append(self._bearings.status(name))
         self._diagnostics_publisher.publish(message)
 
 
 def main(args: list[str] | None = None) -> int:
-    """Runs the node until it is asked to stop."""
+    """Runs the node until SIGINT or SIGTERM, in any state."""
+    # rclpy's handler ends the spinning. Python's own would raise KeyboardInterrupt wherever the node happens to be.
+    signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init(args=args)
     try:
         node = TrackerNode()
@@ -233,14 +278,17 @@ def main(args: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.stop()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    while rclpy.ok():
+        try:
+            rclpy.spin(node)
+        except ExternalShutdownException:
+            break
+        except Exception:  # of a callback: the node must outlive a defect
+            if rclpy.ok():  # else the signal has come while the callback was at work
+                node.report_defect(traceback.format_exc())
+    node.stop()
+    node.destroy_node()
+    rclpy.try_shutdown()
     return 0
 
 

@@ -1,6 +1,8 @@
 """What the tests of the real node share: a robot's side of the topics and services."""
 
+import functools
 import os
+import socket
 import threading
 import time
 
@@ -27,9 +29,27 @@ PERIOD_NS = 33_000_000
 RELIABLE = QoSProfile(depth=100)  # reliable is rclpy's default: no image of a test may get lost
 
 
+@functools.cache
+def own_domain() -> tuple[int, socket.socket]:
+    """A DDS domain from 1 to 100 that no other process with these tests has, and what keeps it until this one ends.
+
+    The domain is whose process has bound a name (an abstract one, without a file) that stands for it. Above 101 DDS's
+    ports, 7400 + 250 * domain, reach those that Linux gives to any connection.
+    """
+    for attempt in range(100):
+        domain = 1 + (os.getpid() + attempt) % 100
+        holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            holder.bind(f"\0stif_ros_tests_domain_{domain}")
+            return domain, holder
+        except OSError:
+            holder.close()
+    raise AssertionError("a hundred processes run these tests on this machine")
+
+
 def use_own_domain(monkeypatch) -> None:
     """Keeps the test's nodes away from any other on this machine or network."""
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(own_domain()[0]))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 
@@ -108,7 +128,10 @@ class Robot:
         raise AssertionError(f"no answer from {name}")
 
     def transition(self, transition: int) -> bool:
-        return self.call("change", ChangeState.Request(transition=Transition(id=transition))).success
+        before = self.tracker._state_machine.current_state
+        success = self.call("change", ChangeState.Request(transition=Transition(id=transition))).success
+        # Asked again because the first answer was lost or late, the node refuses what it has already done.
+        return success or self.tracker._state_machine.current_state != before
 
     def bring_up(self) -> "Robot":
         assert self.transition(Transition.TRANSITION_CONFIGURE)

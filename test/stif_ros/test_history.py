@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stif_ros.history import Frame, FrameHistory
-from stif_ros.statistics import TransportLoss
 
 
 def frame(serial: int, stamp_ms: int, size: int = 1000) -> Frame:
@@ -42,24 +41,3 @@ def test_ring_is_bounded_in_time_and_memory(gaps, seconds, size):
         if len(history) > 1:
             assert len(history) * size <= 5000
             assert history.newest_ns - history.oldest_ns <= seconds * 1e9
-
-
-def test_lost_frames_are_seen_in_the_gaps():
-    loss = TransportLoss()
-    for gap_ms in [33, 34, 33, 33, 34, 33, 100, 33, 66]:
-        loss.arrived(gap_ms * 1_000_000)
-    assert loss.lost == 2 + 1
-
-
-def test_jitter_is_no_loss():
-    loss = TransportLoss()
-    for gap_ms in [33, 20, 45, 33, 25, 40, 33, 45, 22] * 5:
-        loss.arrived(gap_ms * 1_000_000)
-    assert loss.lost == 0
-
-
-def test_images_without_stamps_tell_nothing():
-    loss = TransportLoss()
-    for _ in range(20):
-        loss.arrived(0)
-    assert loss.lost == 0

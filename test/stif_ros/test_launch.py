@@ -14,7 +14,7 @@ LAUNCH_FILE = ROOT / "launch" / "tracker.launch.py"
 PARAMS_FILE = ROOT / "config" / "tracker.yaml"
 ARGUMENTS = {
     "image_topic", "params_file", "model", "backend", "image_transport", "name", "namespace", "use_sim_time",
-    "autostart", "log_level",
+    "autostart", "log_level", "camera_info_topic", "pick", "pick_address", "pick_port",
 }  # fmt: skip
 # The parts of launch and launch_ros that the launch file uses.
 NAMES = {
@@ -23,7 +23,7 @@ NAMES = {
     "launch.events": ["matches_action"],
     "launch.substitutions": ["LaunchConfiguration", "PathJoinSubstitution"],
     "launch_ros": [],
-    "launch_ros.actions": ["LifecycleNode"],
+    "launch_ros.actions": ["LifecycleNode", "Node"],
     "launch_ros.event_handlers": ["OnStateTransition"],
     "launch_ros.events": [],
     "launch_ros.events.lifecycle": ["ChangeState"],
@@ -85,6 +85,11 @@ def test_node_is_the_one_that_is_installed(launch_file):
     assert set(node["additional_env"]) == {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
 
 
+def test_camera_info_from_elsewhere_is_remapped(launch_file):
+    node, _ = started_node(launch_file, camera_info_topic="/calibration")
+    assert dict(node["remappings"])["camera_info"] == "/calibration"
+
+
 def test_arguments_left_empty_do_not_override_the_parameter_file(launch_file):
     node, _ = started_node(launch_file)
     assert node["parameters"][1] == {"use_sim_time": False}
@@ -102,6 +107,16 @@ def test_autostart_configures_and_activates(launch_file):
     assert len(entities) == 1
 
 
+def test_page_is_started_on_request_with_the_tracker_it_belongs_to(launch_file):
+    given = {**defaults(launch_file), "name": "eye", "namespace": "/drone", "image_topic": "/cam", "pick_port": "9000"}
+    assert launch_file.start_page(given) == []
+    (page,) = launch_file.start_page({**given, "pick": "true"})
+    assert f"scripts/{page.kwargs['executable']}" in (ROOT / "CMakeLists.txt").read_text()
+    assert (page.kwargs["name"], page.kwargs["namespace"]) == ("pick", "/drone")
+    assert page.kwargs["parameters"][1] == {"tracker": "eye", "address": "127.0.0.1", "port": 9000}
+    assert dict(page.kwargs["remappings"]) == {"image": "/cam", "image/compressed": "/cam/compressed"}
+
+
 def test_parameter_file_names_exactly_the_declared_parameters_with_their_defaults():
     pytest.importorskip("rclpy", reason="no ROS 2 in this environment")
     from stif_ros.parameters import PARAMETERS
@@ -115,9 +130,11 @@ def test_real_launch_ros_accepts_the_file():
     from launch import LaunchContext
 
     module = load_file()
-    assert len(module.generate_launch_description().entities) == len(ARGUMENTS) + 1
+    assert len(module.generate_launch_description().entities) == len(ARGUMENTS) + 2
     context = LaunchContext()
     context.launch_configurations["params_file"] = str(PARAMS_FILE)
     for argument in module.ARGUMENTS:
         argument.execute(context)
     assert len(module.start_tracker(context)) == 3
+    context.launch_configurations["pick"] = "true"
+    assert len(module.start_page(context)) == 1

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from stif_core.geometry import iou
+from stif_core.io.ros_images import to_bgr
 from stif_core.tracking import Tracker, TrackState
-from stif_ros.images import to_bgr
 from stif_ros.pipeline import PipelineSettings, TrackingPipeline
 from stif_ros.target import TargetRequest, read_request
 
@@ -308,3 +308,25 @@ def test_request_with_a_bad_box_is_refused(box):
     message = SimpleNamespace(header=header, target_id="", x=x, y=y, width=width, height=height, normalized=False)
     with pytest.raises(ValueError, match="box"):
         read_request(message)
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        ((40, 40, 60, 60), "holds nothing to follow"),
+        ((300, 200, 3, 30), "is too small: it has 3x30 pixels"),
+        ((637, 200, 50, 50), "is too small: it has 3x50 pixels"),
+    ],
+)
+def test_target_that_hits_nothing_is_refused_and_the_one_before_goes_on(harness, box, reason):
+    h = harness()
+    h.pipeline.set_target(request(0, target_id="face"))
+    h.feed(image_message(0))
+    wall = image_message(1)
+    pixels = np.frombuffer(wall.data, np.uint8).reshape(480, 640, 3).copy()
+    pixels[30:110, 30:110] = (90, 120, 150)
+    wall.data = pixels.tobytes()
+    h.pipeline.set_target(TargetRequest("other", np.array(box, float), False, None))
+    h.feed(wall)
+    assert reason in h.problems[0]
+    assert (h.outcomes[-1].target_id, h.outcomes[-1].result.state) == ("face", TrackState.TRACKING)
