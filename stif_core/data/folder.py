@@ -20,6 +20,15 @@ class FolderData:
     backgrounds: list[Path]
 
 
+@dataclass(frozen=True)
+class LabelledFrame:
+    """A frame of a clip: paths below the clip, the mask's "" without one, and boxes xywh by the object's id."""
+
+    image: str
+    mask: str
+    boxes: dict[str, list[float]]
+
+
 def read_folder(root: Path, held_out: set[str]) -> FolderData:
     """Reads the index files under ``root``; images are decoded when they are needed.
 
@@ -44,6 +53,22 @@ def read_folder(root: Path, held_out: set[str]) -> FolderData:
         if f"{index.parent.parent.name}/{index.parent.name}" not in held_out:
             _add_clip(videos, index)
     return FolderData(stills.build(), videos.build(), sorted(root.glob("backgrounds/**/*.jpg")))
+
+
+def read_tracks(index: Path) -> list[LabelledFrame]:
+    """The frames of a clip in order, from its ``tracks.jsonl``; boxes without an area are left out.
+
+    Raises:
+        ValueError: The file is missing, or a line of it is broken; names it.
+    """
+    if not index.is_file():
+        raise ValueError(f"no file {index}")
+    return [
+        LabelledFrame(
+            _field(where, record, "frame"), record.get("mask") or "", _boxes(where, _field(where, record, "boxes"))
+        )
+        for where, record in _records(index)
+    ]
 
 
 def read_clip_list(path: Path) -> set[str]:
@@ -72,11 +97,10 @@ def _add_clip(builder: IndexBuilder, index: Path) -> None:
     clip = index.parent.relative_to(builder.root)
     frames, masks = [], []
     tracks: dict[str, tuple[list[int], list[list[float]]]] = {}
-    for position, (where, record) in enumerate(_records(index)):
-        frames.append(f"{clip}/{_field(where, record, 'frame')}")
-        mask = record.get("mask")
-        masks.append(f"{clip}/{mask}" if mask else "")
-        for name, box in _boxes(where, _field(where, record, "boxes")).items():
+    for position, frame in enumerate(read_tracks(index)):
+        frames.append(f"{clip}/{frame.image}")
+        masks.append(f"{clip}/{frame.mask}" if frame.mask else "")
+        for name, box in frame.boxes.items():
             positions, boxes = tracks.setdefault(name, ([], []))
             positions.append(position)
             boxes.append(box)

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stif_core.geometry import FloatArray, centre, iou
-
-SUCCESS_THRESHOLDS = np.linspace(0, 1, 21)
-PRECISION_PIXELS = 20.0
+from stif_core.evaluation.curves import frame_errors, three_curves
+from stif_core.geometry import FloatArray
 
 
 @dataclass(frozen=True)
@@ -40,27 +38,23 @@ def frame_ious(predicted: ArrayLike, truth: ArrayLike) -> FloatArray:
     Raises:
         ValueError: The lengths differ.
     """
-    return _overlap(*_counted(predicted, truth))
+    return np.nan_to_num(frame_errors(*_counted(predicted, truth))[0], nan=0.0)
 
 
 def accuracy(predicted: ArrayLike, truth: ArrayLike) -> Accuracy:
-    """Scores a track; arguments and errors as for ``frame_ious``."""
+    """Scores a track as the protocol ``folder`` does; arguments and errors as for ``frame_ious``."""
     predicted, truth = _counted(predicted, truth)
     if not len(truth):
         raise ValueError("no frame counts: the truth holds no box after the first frame")
-    overlap = _overlap(predicted, truth)
-    distance = np.linalg.norm(centre(predicted) - centre(truth), axis=1)
+    overlap, distance, normalised = frame_errors(predicted, truth)
+    figures, _ = three_curves(np.nan_to_num(overlap, nan=0.0), distance, normalised, len(truth))
     return Accuracy(
-        success_auc=float((overlap[:, None] > SUCCESS_THRESHOLDS).mean()),
-        precision=float((distance <= PRECISION_PIXELS).mean()),
-        success_50=float((overlap > 0.5).mean()),
-        mean_iou=float(overlap.mean()),
-        frames=len(overlap),
+        success_auc=figures["success_auc"],
+        precision=figures["precision"],
+        success_50=figures["success_50"],
+        mean_iou=figures["mean_iou"],
+        frames=len(truth),
     )
-
-
-def _overlap(predicted: FloatArray, truth: FloatArray) -> FloatArray:
-    return np.nan_to_num(iou(predicted, truth), nan=0.0)
 
 
 def _counted(predicted: ArrayLike, truth: ArrayLike) -> tuple[FloatArray, FloatArray]:

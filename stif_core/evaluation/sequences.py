@@ -20,14 +20,47 @@ class Sequence:
     Attributes:
         name: Name of the sequence.
         images: Files of the frames.
-        truth: Boxes xywh, (N, 4); NaN where the target is absent.
+        truth: Boxes xywh counted from 0, (N, 4); NaN where the target is absent. (1, 4) where a test server keeps all
+            but the first box.
         canvas: (width, height) that smaller images are extended to, to the right and below.
+        attributes: Names of what makes it hard, as the data set gives them.
+        absent: (N,) True where the data set says that the target is hidden or out of view; None where it does not say.
+        cover: (N,) GOT-10k's visible share of the target, 0 (none) to 8 (all); None elsewhere.
+        size: (width, height) of the images where the data set says; ``image_size`` gives it in any case.
+        origin: Coordinate that the data set's files give to the left and top edge of the image, 0 or 1.
     """
 
     name: str
     images: list[Path]
     truth: FloatArray
     canvas: tuple[int, int] | None = None
+    attributes: frozenset[str] = frozenset()
+    absent: NDArray[np.bool_] | None = None
+    cover: NDArray[np.int64] | None = None
+    size: tuple[int, int] | None = None
+    origin: float = 0.0
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether every frame's truth is known, so that a result can be scored here."""
+        return len(self.truth) == len(self.images)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Whether the truth has a box in the frame, (N,)."""
+        return ~np.isnan(self.truth.sum(axis=1))
+
+    def as_in_files(self, boxes: FloatArray) -> FloatArray:
+        """Boxes xywh (N, 4) of ours in the coordinates of the data set's files, which may count from 1."""
+        return boxes + np.array([self.origin, self.origin, 0, 0])
+
+    def image_size(self) -> tuple[int, int]:
+        """(width, height) of the frames; decodes the first one where the data set does not say."""
+        size = self.size or self.canvas
+        if size is None:
+            height, width = read_frame(self.images[0]).shape[:2]
+            size = (width, height)
+        return size
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """Decodes the images one by one; an image that cannot be decoded raises ValueError."""

@@ -1,11 +1,11 @@
 """Clips held out of the training data, as sequences: what settings, thresholds and early stopping are chosen on."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from stif_core.data.folder import read_tracks
 from stif_core.evaluation.sequences import Sequence
 from stif_core.io.source import read_frame
 from stif_core.tracking import TrackerSettings
@@ -21,19 +21,17 @@ def read_clip(folder: Path) -> Sequence:
         ValueError: The clip's index is missing or broken.
     """
     index = folder / "tracks.jsonl"
-    if not index.is_file():
-        raise ValueError(f"no file {index}")
-    records = [json.loads(line) for line in index.read_text().splitlines()]
+    frames = read_tracks(index)
     frames_of: dict[str, list[int]] = {}
-    for i, record in enumerate(records):
-        for name in record["boxes"]:
+    for i, frame in enumerate(frames):
+        for name in frame.boxes:
             frames_of.setdefault(name, []).append(i)
     if not frames_of:
         raise ValueError(f"{index} holds no box")
     name = max(frames_of, key=lambda key: len(frames_of[key]))
-    part = records[frames_of[name][0] : frames_of[name][-1] + 1]
-    truth = [record["boxes"].get(name, [np.nan] * 4) for record in part]
-    images = [folder / record["frame"] for record in part]
+    part = frames[frames_of[name][0] : frames_of[name][-1] + 1]
+    truth = [frame.boxes.get(name, [np.nan] * 4) for frame in part]
+    images = [folder / frame.image for frame in part]
     # Many clips are windows cut around the target, each frame of another size; a camera's images have one size.
     shapes = np.array([read_frame(path).shape[:2] for path in images])
     height, width = shapes.max(axis=0).tolist()

@@ -1,10 +1,12 @@
-"""A small data set in the form of the real one."""
+"""Small data sets: one in the form of the real one, and trees in the layouts of public ones."""
 
 import json
 
 import cv2
 import numpy as np
 import pytest
+
+TINY_JPEG = cv2.imencode(".jpg", np.full((8, 8, 3), 90, np.uint8))[1].tobytes()
 
 
 def _image(path, rng, size=(120, 160)):
@@ -46,3 +48,23 @@ def data_root(tmp_path):
     for i in range(2):
         _image(root / "backgrounds" / "some" / f"{i}.jpg", rng)
     return root
+
+
+def write_files(root, files):
+    """Writes path -> text; ``None`` writes an image."""
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(TINY_JPEG if text is None else text.encode())
+
+
+@pytest.fixture
+def write_tree(tmp_path):
+    """Writes files below a new root, twice if need be, and gives the root."""
+
+    def write(files):
+        root = tmp_path / "data_set"
+        root.mkdir(exist_ok=True)
+        write_files(root, files)
+        return root
+
+    return write

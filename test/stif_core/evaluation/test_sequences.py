@@ -56,7 +56,7 @@ def test_validation_clip_follows_the_longest_track_over_images_of_one_size(tmp_p
 
 
 def test_unknown_tracker_names_those_there_are():
-    with pytest.raises(ValueError, match="use stif, stif-initial, csrt, kcf, mil"):
+    with pytest.raises(ValueError, match="use stif, stif-initial, stif-off, csrt, kcf, mil"):
         make_tracker("sort", "nano", "auto", 0)
 
 
