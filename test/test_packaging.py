@@ -33,6 +33,7 @@ def test_wheel_holds_the_core_with_weights_and_nothing_else(tmp_path):
         pytest.skip("setuptools is not installed")
     source = tmp_path / "source"  # setuptools builds in place: not into colcon's build/
     shutil.copytree(ROOT / "stif_core", source / "stif_core", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "msg", source / "msg")
     for name in ("test", "stif_ros"):
         (source / name).mkdir()
         (source / name / "__init__.py").touch()
@@ -62,6 +63,8 @@ def test_wheel_holds_the_core_with_weights_and_nothing_else(tmp_path):
         path.name for path in weights.SHIPPED.iterdir() if path.suffix in (".json", ".onnx", ".safetensors", ".md")
     }
     assert shipped == {Path(name).name for name in names if name.startswith("stif_core/weights/")} - {"__init__.py"}
+    definitions = {name for name in names if name.endswith(".msg")}
+    assert definitions == {f"stif_core/bags/msg/{path.name}" for path in (ROOT / "msg").iterdir()}
     assert f"Version: {stif_core.__version__}\n" in metadata
     assert "stif = stif_core.cli:main" in entry_points
     required = re.findall(r"^Requires-Dist: ([\w-]+)(?!.*extra ==)", metadata, re.MULTILINE)
