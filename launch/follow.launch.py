@@ -34,7 +34,12 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "use_sim_time", default_value="false", choices=["true", "false"], description="Take the time from /clock."
     ),
-    DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal."),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="Least severity that is logged.",
+    ),
 ]
 PASSED_ON = ("image_topic", "params_file", "namespace", "use_sim_time", "log_level")
 

@@ -75,6 +75,13 @@ def player_command(given):
     ]
 
 
+def end(event, context):
+    """Ends everything some time after the player, or the tracker, has ended; unless it is ending already."""
+    if context.is_shutdown:
+        return None
+    return TimerAction(period=LAST_IMAGES, actions=[Shutdown(reason="the bag has ended")])
+
+
 def start(context):
     """The tracker, the player once it is active, and the end once the bag has ended."""
 
@@ -99,9 +106,12 @@ def start(context):
     play_when_active = RegisterEventHandler(
         OnStateTransition(start_state="activating", goal_state="active", entities=[player], handle_once=True)
     )
-    end = TimerAction(period=LAST_IMAGES, actions=[Shutdown(reason="the bag has ended")])
-    end_with_player = RegisterEventHandler(OnProcessExit(target_action=player, on_exit=[end]))
-    return [play_when_active, end_with_player, tracker]
+    not_configured = RegisterEventHandler(
+        OnStateTransition(
+            start_state="configuring", goal_state="unconfigured", entities=[Shutdown(reason="the tracker cannot start")]
+        )
+    )
+    return [play_when_active, not_configured, RegisterEventHandler(OnProcessExit(on_exit=end)), tracker]
 
 
 def generate_launch_description():

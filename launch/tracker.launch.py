@@ -61,7 +61,12 @@ ARGUMENTS = [
         description="Address of that page; for any but the loopback address a token is generated and printed.",
     ),
     DeclareLaunchArgument("pick_port", default_value="8080", description="TCP port of that page."),
-    DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal."),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="Least severity that is logged.",
+    ),
 ]
 
 

@@ -16,7 +16,7 @@ from lifecycle_msgs.srv import ChangeState
 from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -278,14 +278,22 @@ def main(args: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
+    except RCLError:
+        if rclpy.ok():
+            raise
+        return 0  # the signal has come while the node was made
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
     while rclpy.ok():
         try:
-            rclpy.spin(node)
+            # Not for ever: rclpy's signal thread may wake the executor just before the context knows of its end.
+            executor.spin_once(timeout_sec=0.5)
         except ExternalShutdownException:
             break
         except Exception:  # of a callback: the node must outlive a defect
             if rclpy.ok():  # else the signal has come while the callback was at work
                 node.report_defect(traceback.format_exc())
+    executor.shutdown(timeout_sec=0)
     node.stop()
     node.destroy_node()
     rclpy.try_shutdown()

@@ -26,7 +26,7 @@ from stif_core.weights import ModelFiles
 
 # A layer stays in floating point when its quantisation alone moves, in the mean over the crops, the score of some cell
 # or the best box (crop pixels) by this much.
-SCORE_LIMIT = 0.006
+SCORE_LIMIT = 0.005
 BOX_LIMIT = 0.3
 # Convolutions with so few outputs (scores, centreness, offsets, spatial weights) cost next to nothing, and much hangs
 # on them: they are never quantised.

@@ -24,17 +24,30 @@ class TrackerSettings:
     uncertain_probability: float = 0.5  # below it the state leaves TRACKING
     tracking_probability: float = 0.7  # from here on the target is seen again
     lost_after: int = 30  # frames in a row that were not TRACKING make the target LOST
+    absent_probability: float = 0.2  # below it the target is clearly not where it was
+    absent_after: int = 20  # frames in a row below it make the target LOST, too
+    reacquire: bool = True  # a LOST target is searched in the whole image; off: only around its last place
     confirm_frames: int = 3  # frames in a row at tracking_probability bring a LOST target back
-    search_reach: float = 2.0  # how far from its last position a LOST target is looked for, in sides of a crop
-    search_step: float = 0.5  # distance of the windows visited in turn, in the same unit
+    search_windows: int = 2  # windows looked into in one image while LOST
+    search_step: float = 0.5  # distance of neighbouring windows, in their sides
+    search_scales: tuple[float, ...] = (1.0, 0.7, 1.4)  # sizes of the target that are looked for, in the last one
 
     def __post_init__(self) -> None:
         for low, high in (("uncertain_probability", "tracking_probability"), ("usual_low", "usual_high")):
             if not 0 <= getattr(self, low) <= getattr(self, high):
                 raise ValueError(f"expected 0 <= {low} <= {high}, got {getattr(self, low)} and {getattr(self, high)}")
-        if not 0 < self.search_step <= self.search_reach:
-            raise ValueError(f"expected 0 < search_step <= search_reach, got {self.search_step}, {self.search_reach}")
-        for name in ("memory_interval", "memory_capacity", "lost_after", "confirm_frames"):
+        if not 0 < self.search_step <= 1:
+            raise ValueError(f"expected 0 < search_step <= 1, got {self.search_step}")
+        if not self.search_scales or min(self.search_scales) <= 0:
+            raise ValueError(f"search_scales must be positive, got {self.search_scales}")
+        for name in (
+            "memory_interval",
+            "memory_capacity",
+            "lost_after",
+            "absent_after",
+            "confirm_frames",
+            "search_windows",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
@@ -49,4 +62,6 @@ class TrackerSettings:
                 values = {**values, "calibration": Calibration(**values["calibration"])}
             except TypeError as error:
                 raise ValueError(f"tracking parameter calibration: {error}") from None
+        if isinstance(values.get("search_scales"), list):  # JSON has no tuples
+            values = {**values, "search_scales": tuple(values["search_scales"])}
         return cls(**values)

@@ -1,30 +1,30 @@
 """The online tracker: one target through a stream of images."""
 
-import itertools
-from dataclasses import dataclass, replace
-from enum import IntEnum
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stif_core.crops import SearchWindow, foreground_map, plain_canvas
-from stif_core.geometry import FloatArray, centre, check_target_box, clip_box, xyxy_to_xywh
+from stif_core.crops import SearchWindow
+from stif_core.geometry import FloatArray, check_target_box, clip_box, inside
 from stif_core.runtime.backend import Backend, load_backend
+from stif_core.tracking.appearance import Appearance
+from stif_core.tracking.locator import SMALLEST_BOX, Locator, Sighting
 from stif_core.tracking.memory import MemoryBank, MemoryFrame
-from stif_core.tracking.postprocess import Peak, best_cell
+from stif_core.tracking.motion import CameraMotion, CutDetector, move_box
+from stif_core.tracking.reacquire import Candidate, Reacquisition
+from stif_core.tracking.search import TargetSketch, WholeImageSearch
 from stif_core.tracking.settings import TrackerSettings
+from stif_core.tracking.states import StateMachine, TrackState
 from stif_core.weights import DEFAULT_MODEL, find_model
 
-SMALLEST_BOX = 2.0  # pixels; a box never shrinks below it
+APPEARANCE_INTERVAL = 3  # of so many frames in TRACKING the target's looks are learned in one
+DOUBT = 6  # frames in TRACKING after a cut in which the looks are checked
+STRANGE_LOOKS = 2  # so many in a row that are not the target's end TRACKING
+ABSENT = 3  # frames in a row without the target from which on it is looked for elsewhere
+PLAUSIBLE = 0.5  # belief in the looks of a box below which the target may clearly not be there
 SAME_ASPECT = 0.02  # relative change of the image's aspect ratio up to which a new resolution is a mere scaling
-
-
-class TrackState(IntEnum):
-    """Values as in ``stif_ros/msg/Track.msg``; a tracker without a target (IDLE, 0) gives no result."""
-
-    TRACKING = 1
-    UNCERTAIN = 2
-    LOST = 3
 
 
 @dataclass(frozen=True)
@@ -51,19 +51,27 @@ class Tracker:
     def __init__(self, backend: Backend, settings: TrackerSettings | None = None) -> None:
         self.backend = backend
         self.settings = settings or TrackerSettings()
-        self._search_offsets = search_offsets(self.settings.search_reach, self.settings.search_step)
+        self._locator = Locator(backend)
+        self._camera = CameraMotion()
+        self._cuts = CutDetector()
         self._bank: MemoryBank | None = None
 
     @classmethod
-    def load(cls, model: str = DEFAULT_MODEL, backend: str = "auto", threads: int = 0) -> "Tracker":
-        """A tracker with a shipped model, or one given by the path of its JSON file.
+    def load(
+        cls,
+        model: str = DEFAULT_MODEL,
+        backend: str = "auto",
+        threads: int = 0,
+        log: Callable[[str], None] = lambda line: None,
+    ) -> "Tracker":
+        """A tracker with a shipped model, or one given by the path of its JSON file; see ``load_backend``.
 
         Raises:
             ValueError: The model or the backend is not there; says what to do.
         """
         files = find_model(model)
         settings = TrackerSettings.from_dict(files.description().get("tracking", {}))
-        return cls(load_backend(files, backend, threads), settings)
+        return cls(load_backend(files, backend, threads, log), settings)
 
     def init(self, image: NDArray[np.uint8], box: ArrayLike) -> TrackResult:
         """Takes a new target, and forgets the one before; returns the box as it was given, with score 1.
@@ -75,16 +83,22 @@ class Tracker:
         self._box = clip_box(check_target_box(box, width, height), width, height, SMALLEST_BOX)
         self._image_size = (width, height)
         self._index = 0
-        self._state = TrackState.TRACKING
+        self._states = StateMachine()
         self._seen_box = self._box  # where it was last in TRACKING
-        self._unseen = 0  # frames in a row since then
         self._usual_score: float | None = None  # of the frames in TRACKING; None before the first
-        self._visits = 0  # windows searched while LOST
-        self._candidate: FloatArray | None = None  # where a LOST target may be
-        self._confirmed = 0  # frames in a row in which it was seen there
+        self._reacquisition: Reacquisition | None = None  # while the target is missing
+        self._doubt = 0  # frames for which its looks are still checked
+        self._strange = 0  # checks in a row at which it did not look like itself
         self._misplaced = False  # the box says nothing about where the target was
-        self._bank = MemoryBank(self._memorize(image), self.settings.memory_capacity)
-        return TrackResult(self._box.copy(), 1.0, 1.0, self._state)
+        self._camera.forget()
+        self._cuts.forget()
+        self._cuts.update(image)
+        self._appearance = Appearance.of(image, self._box)
+        self._sketch = TargetSketch.of(image, self._box)
+        initial = self._locator.memorize(image, self._box)
+        self._initial_memory = np.stack([initial] * self._locator.memory_frames, axis=1)
+        self._bank = MemoryBank(initial, self.settings.memory_capacity)
+        return TrackResult(self._box.copy(), 1.0, 1.0, self._states.state)
 
     def track(self, image: NDArray[np.uint8]) -> TrackResult:
         """Finds the target in the next image.
@@ -99,21 +113,9 @@ class Tracker:
         self._index += 1
         if (width, height) != self._image_size:
             self._follow_resolution(width, height)
-        anchor = self._box if self._candidate is None else self._candidate
-        window = SearchWindow.around(anchor, self.backend.config.crop_size)
-        if self._state == TrackState.LOST and self._candidate is None:
-            window = self._next_search_window(window)
-        peak = self._find(image, window, anchor)
-        box = self._smoothed(peak, window, anchor)
-        box = clip_box(box, width, height, SMALLEST_BOX)
-        if self._usual_score is None:
-            self._usual_score = peak.score
-        probability = float(self.settings.calibration.probability(peak.score, self.usual_score))
-        self._update_state(probability, peak.score, box)
-        if self._state == TrackState.TRACKING:
-            self._remember(image, probability)
-        box = np.full(4, np.nan) if self._misplaced else self._box.copy()
-        return TrackResult(box, probability, peak.score, self._state)
+        if self.settings.reacquire and self._states.state == TrackState.LOST:
+            return self._search(image)
+        return self._follow(image)
 
     @property
     def usual_score(self) -> float:
@@ -127,78 +129,126 @@ class Tracker:
             raise RuntimeError("the tracker has no target: call init(image, box) first")
         self._box = clip_box(check_target_box(box, *self._image_size), *self._image_size, SMALLEST_BOX)
         self._seen_box = self._box
-        self._state, self._unseen = TrackState.UNCERTAIN, 0
-        self._candidate, self._confirmed = None, 0
+        self._states = StateMachine(TrackState.UNCERTAIN)
+        self._reacquisition, self._doubt = None, 0
 
-    def _next_search_window(self, around: SearchWindow) -> SearchWindow:
-        """The next window to search for a LOST target; those that look past the image are left out."""
-        width, height = self._image_size
-        for _ in self._search_offsets:
-            dx, dy = self._search_offsets[self._visits % len(self._search_offsets)]
-            self._visits += 1
-            x, y = around.x + dx * around.side, around.y + dy * around.side
-            if 0 <= x <= width and 0 <= y <= height:
-                return replace(around, x=x, y=y)
-        return around
-
-    def _find(self, image: NDArray[np.uint8], window: SearchWindow, anchor: FloatArray) -> Peak:
+    def _follow(self, image: NDArray[np.uint8]) -> TrackResult:
+        """Looks around the last box, and elsewhere too once the target is clearly not there."""
         assert self._bank is not None
-        crop = window.sample(image, plain_canvas(image, window.size))
-        memory = self._bank.select(self.backend.config.memory_frames)
-        score, boxes = self.backend.track(_channels_first(crop), memory)
-        return best_cell(score[0], boxes[0], anchor[2:] * window.scale, window.size, self.settings)
+        if self._reacquisition is not None:
+            self._follow_camera(image)
+        window = SearchWindow.around(self._box, self._locator.crop_size)
+        memory = self._bank.select(self._locator.memory_frames)
+        sighting = self._locator.locate(image, window, self._box[2:], memory, self.settings)
+        if self._usual_score is None:
+            self._usual_score = sighting.score
+        probability = self._probability(sighting.score)
+        belief = self._belief(image, sighting.box, probability) if self.settings.reacquire else 1.0
+        absent = probability < self.settings.absent_probability and belief < PLAUSIBLE
+        if self._doubt > 0 or self._states.state == TrackState.TRACKING:
+            probability *= belief
+        doubted = self._doubt > 0 or self._reacquisition is not None
+        state = self._states.see(probability, self.settings, absent, doubted)
+        self._box = sighting.box
+        if state == TrackState.TRACKING:
+            self._reacquisition = None
+            self._take(image, sighting, probability)
+            return self._result(probability, sighting.score)
+        if self.settings.reacquire and self._states.absent >= ABSENT and self._reacquisition is None:
+            self._begin_search(image)
+        elsewhere = self.settings.search_windows - 1 if self._reacquisition is not None else 0
+        if elsewhere and (found := self._look_elsewhere(image, elsewhere)):
+            return self._result(found.merit, found.sighting.score)
+        if state == TrackState.LOST:
+            # The guesses since then are worth nothing.
+            self._box = clip_box(self._seen_box, *self._image_size, SMALLEST_BOX)
+        return self._result(probability, sighting.score)
 
-    def _smoothed(self, peak: Peak, window: SearchWindow, anchor: FloatArray) -> FloatArray:
-        """The peak's box in the image, its size blended with the one before; the position is not smoothed."""
-        found = window.to_image(xyxy_to_xywh(peak.box_xyxy))
-        rate = peak.penalty * peak.score * self.settings.size_rate
-        size = (1 - rate) * anchor[2:] + rate * found[2:]
-        return np.concatenate([centre(found) - size / 2, size])
+    def _belief(self, image: NDArray[np.uint8], box: FloatArray, probability: float) -> float:
+        """Whether the box holds the target by its looks, 0 to 1; in TRACKING 1 while there is no cause to doubt.
 
-    def _update_state(self, probability: float, score: float, box: FloatArray) -> None:
-        """UNCERTAIN when the box is likely wrong; LOST when that lasts; TRACKING when the target is seen again."""
-        settings = self.settings
-        doubtful, seen = probability < settings.uncertain_probability, probability >= settings.tracking_probability
-        if self._state == TrackState.LOST and not self._confirmed_again(box, doubtful, seen):
-            return
-        if seen:
-            self._state = TrackState.TRACKING
-        elif doubtful and self._state == TrackState.TRACKING:
-            self._state = TrackState.UNCERTAIN
-        self._box = box
-        if self._state == TrackState.TRACKING:
-            self._seen_box = box
-            assert self._usual_score is not None
-            self._usual_score += settings.usual_rate * (score - self._usual_score)
-            self._unseen, self._misplaced = 0, False
-            return
-        self._unseen += 1
-        if self._unseen >= settings.lost_after:
-            self._state, self._visits = TrackState.LOST, 0
-            self._box = self._seen_box  # the guesses since then are worth nothing
+        Looks that change are no cause: a helicopter that turns is the same one. A cut is, and a weak score: what is
+        seen then may be another.
+        """
+        tracking = self._states.state == TrackState.TRACKING
+        if self._cuts.update(image):
+            self._doubt, self._strange = DOUBT, 0
+        if tracking and self._doubt == 0 and probability >= self.settings.tracking_probability:
+            self._strange = 0
+            # The half of a target that walks out of the view is not what it usually looks like.
+            sure = probability >= self.settings.memory_probability and inside(box, *self._image_size)
+            if sure and self._index % APPEARANCE_INTERVAL == 0:
+                self._appearance.learn(self._appearance.likeness(image, box))
+            return 1.0
+        belief = self._appearance.belief(self._appearance.likeness(image, box))
+        if not tracking:
+            return belief
+        self._doubt = max(0, self._doubt - 1)
+        # Once may be an accident, such as somebody who passes in front.
+        self._strange = self._strange + 1 if belief == 0 else 0
+        return 1.0 if self._strange < STRANGE_LOOKS else 0.0
 
-    def _confirmed_again(self, box: FloatArray, doubtful: bool, seen: bool) -> bool:
-        """Whether a LOST target was seen in several frames in a row; the first may find it near a window's edge."""
-        if self._candidate is None:
-            self._candidate = None if doubtful else box
-            return False
-        self._candidate, self._confirmed = (box, self._confirmed + 1) if seen else (None, 0)
-        if self._confirmed < self.settings.confirm_frames:
-            return False
-        self._candidate, self._confirmed = None, 0
-        return True
+    def _search(self, image: NDArray[np.uint8]) -> TrackResult:
+        """Looks everywhere for a LOST target, some windows an image."""
+        if self._reacquisition is None:
+            self._begin_search(image)
+        assert self._reacquisition is not None
+        search = self._reacquisition
+        self._follow_camera(image)
+        self._box = clip_box(self._seen_box, *self._image_size, SMALLEST_BOX)
+        candidate = self._look_elsewhere(image, self.settings.search_windows) or search.candidate
+        if candidate is None:
+            return self._result(0.0, 0.0)
+        return self._result(candidate.merit, candidate.sighting.score)
+
+    def _begin_search(self, image: NDArray[np.uint8]) -> None:
+        self._camera.forget()
+        self._camera.update(image)
+        windows = WholeImageSearch(self._sketch, self._seen_box[2:], self._locator.crop_size, self.settings)
+        self._reacquisition = Reacquisition(self._locator, self._initial_memory, self._appearance, windows)
+
+    def _follow_camera(self, image: NDArray[np.uint8]) -> None:
+        """What was seen where before moves with the image."""
+        assert self._reacquisition is not None
+        camera = self._camera.update(image)
+        self._box = clip_box(move_box(camera, self._box), *self._image_size, SMALLEST_BOX)
+        self._seen_box = move_box(camera, self._seen_box)  # may be out of view, until the camera turns back
+        self._reacquisition.move(camera)
+
+    def _look_elsewhere(self, image: NDArray[np.uint8], count: int) -> Candidate | None:
+        """Looks into some windows of the whole image; the target if they confirm it, which is TRACKING then."""
+        search = self._reacquisition
+        assert search is not None
+        found = search.step(image, self._seen_box, count, self._probability, self.settings)
+        if found is None:
+            return None
+        self._states.found()
+        self._reacquisition, self._doubt, self._strange = None, 0, 0
+        self._box = found.sighting.box
+        self._take(image, found.sighting, found.merit)
+        return found
+
+    def _take(self, image: NDArray[np.uint8], sighting: Sighting, probability: float) -> None:
+        """The target was seen: learns from it."""
+        self._seen_box = sighting.box
+        self._misplaced = False
+        if self._usual_score is None:
+            self._usual_score = sighting.score
+        self._usual_score += self.settings.usual_rate * (sighting.score - self._usual_score)
+        self._remember(image, probability)
+
+    def _probability(self, score: float) -> float:
+        return float(self.settings.calibration.probability(score, self.usual_score))
+
+    def _result(self, probability: float, score: float) -> TrackResult:
+        box = np.full(4, np.nan) if self._misplaced else self._box.copy()
+        return TrackResult(box, probability, score, self._states.state)
 
     def _remember(self, image: NDArray[np.uint8], probability: float) -> None:
         assert self._bank is not None
         due = self._index - self._bank.newest >= self.settings.memory_interval
         if self.settings.memory_capacity > 1 and due and probability >= self.settings.memory_probability:
-            self._bank.add(MemoryFrame(self._index, self._memorize(image)))
-
-    def _memorize(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        window = SearchWindow.around(self._box, self.backend.config.crop_size)
-        crop = window.sample(image, plain_canvas(image, window.size))
-        foreground = foreground_map(window.to_crop(self._box), window.size)
-        return self.backend.memorize(_channels_first(crop), foreground[None, None])
+            self._bank.add(MemoryFrame(self._index, self._locator.memorize(image, self._box)))
 
     def _follow_resolution(self, width: int, height: int) -> None:
         """Same aspect ratio: the box scales along. Another one: the target is LOST, searched around the middle."""
@@ -207,28 +257,12 @@ class Tracker:
         self._image_size = (width, height)
         scale = np.tile(factor, 2)
         self._box, self._seen_box = self._box * scale, self._seen_box * scale
-        self._candidate, self._confirmed, self._visits = None, 0, 0
+        self._reacquisition = None
         if abs(factor[0] / factor[1] - 1) > SAME_ASPECT:
             size = self._box[2:] / factor * np.sqrt(factor.prod())
             self._box = np.concatenate([np.array([width, height]) / 2 - size / 2, size])
-            self._state, self._misplaced = TrackState.LOST, True
-
-
-def search_offsets(reach: float, step: float) -> list[tuple[float, float]]:
-    """Where to look for a LOST target, one window a frame: squares around its last position, each larger than before.
-
-    Every square is searched whole, so that what is near is looked at more often than what is far.
-
-    Args:
-        reach: Largest offset in x and y, in sides of the search window.
-        step: Distance of neighbouring windows, in the same unit.
-    """
-    offsets = []
-    for radius in range(1, max(1, int(reach / step)) + 1):
-        axis = range(-radius, radius + 1)
-        square = sorted(itertools.product(axis, axis), key=lambda ij: max(abs(ij[0]), abs(ij[1])))
-        offsets += [(i * step, j * step) for i, j in square]
-    return offsets
+            self._seen_box = self._box
+            self._states.state, self._misplaced = TrackState.LOST, True
 
 
 def _check_image(image: NDArray[np.uint8]) -> tuple[int, int]:
@@ -236,7 +270,3 @@ def _check_image(image: NDArray[np.uint8]) -> tuple[int, int]:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ValueError(f"expected an image (H, W, 3) of uint8 in BGR order, got {image.shape} of {image.dtype}")
     return image.shape[0], image.shape[1]
-
-
-def _channels_first(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(crop.transpose(2, 0, 1))[None]

@@ -1,5 +1,6 @@
 """`stif bag play` over real DDS: the recorded bytes, at their time, to whoever listens; and to the real node."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -163,8 +164,10 @@ def test_a_loop_starts_again_until_the_process_is_interrupted(bag, listen):
         process.kill()
     assert process.returncode == 0
     assert "messages published" in output
-    stamps = [m.header.stamp.nanosec for _, m in listener.heard["/camera/image_raw"]]
-    assert stamps[: CLIP.frames] == stamps[CLIP.frames : 2 * CLIP.frames]
+    stamps = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for _, m in listener.heard["/camera/image_raw"]]
+    # A loaded machine may lose single messages; each round starts with a jump back.
+    assert sum(later < earlier for earlier, later in itertools.pairwise(stamps)) >= 2
+    assert len(set(stamps)) <= CLIP.frames
 
 
 def test_a_late_subscriber_gets_a_latched_message_and_best_effort_is_kept(tmp_path, listen):

@@ -159,7 +159,7 @@ def test_hundreds_of_senseless_inputs_are_survived(active):
     assert fuzz(active, 150) > 300
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_thousands_of_senseless_inputs_are_survived(active):
     tried = fuzz(active, 3000)
     print(f"{tried} inputs: {active.node._problem.counts}, {active.pipeline.counters.tracked} images tracked")

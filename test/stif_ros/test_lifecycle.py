@@ -39,7 +39,7 @@ def node(monkeypatch):
     made.close()
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.soak)])
 def test_random_walk_through_the_life_cycle(node, seed):
     rng, state = random.Random(seed), "unconfigured"
     for index in range(STEPS):

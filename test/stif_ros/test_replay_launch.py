@@ -47,17 +47,17 @@ def defaults(launch_file) -> dict:
 
 
 def started(launch_file, **given):
-    """The entities of a launch, by the names of their classes and, of event handlers, what they handle."""
+    """The entities of a launch by the names of their classes; handlers by what they handle or the state they await."""
     entities = {}
     for entity in launch_file.start({**defaults(launch_file), "bag": "/data/bag", **given}):
         if type(entity).__name__ == "RegisterEventHandler":
             entity = entity.args[0]
-        entities[type(entity).__name__] = entity
+        entities[entity.kwargs.get("goal_state", type(entity).__name__)] = entity
     return entities
 
 
 def command(launch_file, **given):
-    (player,) = started(launch_file, **given)["OnStateTransition"].kwargs["entities"]
+    (player,) = started(launch_file, **given)["active"].kwargs["entities"]
     return player.kwargs["cmd"]
 
 
@@ -72,7 +72,7 @@ def test_the_images_of_bag_make_are_what_it_listens_to(launch_file):
 
 
 def test_our_player_starts_once_when_the_tracker_is_active(launch_file):
-    handler = started(launch_file)["OnStateTransition"]
+    handler = started(launch_file)["active"]
     assert (handler.kwargs["start_state"], handler.kwargs["goal_state"]) == ("activating", "active")
     assert handler.kwargs["handle_once"] is True
     assert command(launch_file) == [
@@ -115,13 +115,18 @@ def test_the_tracker_is_that_of_its_own_launch_file(launch_file):
     assert set(given) <= set(known)
 
 
-def test_everything_ends_with_the_bag(launch_file):
-    entities = started(launch_file)
-    (player,) = entities["OnStateTransition"].kwargs["entities"]
-    end = entities["OnProcessExit"].kwargs
-    assert end["target_action"] is player
-    (timer,) = end["on_exit"]
-    assert type(timer.kwargs["actions"][0]).__name__ == "Shutdown"
+@pytest.mark.parametrize("ending", [False, True])
+def test_everything_ends_with_the_bag_or_the_tracker_but_only_once(launch_file, ending):
+    end = started(launch_file)["OnProcessExit"].kwargs
+    assert "target_action" not in end  # of any process
+    timer = end["on_exit"](None, types.SimpleNamespace(is_shutdown=ending))
+    assert (timer is None) if ending else (type(timer.kwargs["actions"][0]).__name__ == "Shutdown")
+
+
+def test_a_tracker_that_cannot_start_ends_the_replay(launch_file):
+    transition = started(launch_file)["unconfigured"].kwargs
+    assert transition["start_state"] == "configuring"
+    assert type(transition["entities"][0]).__name__ == "Shutdown"
 
 
 def test_real_launch_ros_accepts_the_file():
@@ -133,4 +138,4 @@ def test_real_launch_ros_accepts_the_file():
     context.launch_configurations["bag"] = "/data/bag"
     for argument in module.ARGUMENTS:
         argument.execute(context)
-    assert len(module.start(context)) == 3
+    assert len(module.start(context)) == 4

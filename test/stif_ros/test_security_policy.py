@@ -36,10 +36,18 @@ def test_policy_names_exactly_what_the_node_uses(monkeypatch):
         node.trigger_configure()
         node.trigger_activate()
         me = (node.get_name(), node.get_namespace())
-        wait_until(lambda: node.get_service_names_and_types_by_node(*me), "the graph")
-        published = {name for name, _ in node.get_publisher_names_and_types_by_node(*me)}
-        subscribed = {name for name, _ in node.get_subscriber_names_and_types_by_node(*me)}
-        served = {name for name, _ in node.get_service_names_and_types_by_node(*me)}
+
+        def used() -> list[set[str]]:
+            graph = (
+                node.get_publisher_names_and_types_by_node,
+                node.get_subscriber_names_and_types_by_node,
+                node.get_service_names_and_types_by_node,
+            )
+            return [{name for name, _ in names_of(*me)} for names_of in graph]
+
+        # DDS tells of them one by one.
+        wait_until(lambda: granted("topics", "publish") == used()[0] and "/image" in used()[1], "the graph")
+        published, subscribed, served = used()
     finally:
         node.stop()
         node.destroy_node()

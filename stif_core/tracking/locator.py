@@ -1,0 +1,68 @@
+"""The network at work in an image: a crop in, a box in the image out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stif_core.crops import SearchWindow, foreground_map, plain_canvas
+from stif_core.geometry import FloatArray, centre, clip_box, xyxy_to_xywh
+from stif_core.runtime.backend import Backend
+from stif_core.tracking.postprocess import best_cell
+from stif_core.tracking.settings import TrackerSettings
+
+SMALLEST_BOX = 2.0  # pixels; a box never shrinks below it
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """The best box xywh in a window, in image pixels, and the network's score for it, 0 to 1."""
+
+    box: FloatArray
+    score: float
+
+
+class Locator:
+    """Finds a remembered target inside a window, and makes memories of it."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.crop_size = backend.config.crop_size
+        self.memory_frames = backend.config.memory_frames
+
+    def locate(
+        self,
+        image: NDArray[np.uint8],
+        window: SearchWindow,
+        size: FloatArray,
+        memory: NDArray[np.float32],
+        settings: TrackerSettings,
+    ) -> Sighting:
+        """The best box, its size blended with the one before; the position is not smoothed.
+
+        Args:
+            image: (H, W, 3) BGR.
+            window: Where to look.
+            size: Width and height before, (2,), image pixels.
+            memory: (1, T, C, n, n).
+            settings: Those of the post-processing are used.
+        """
+        crop = window.sample(image, plain_canvas(image, window.size))
+        score, boxes = self._backend.track(_channels_first(crop), memory)
+        peak = best_cell(score[0], boxes[0], size * window.scale, window.size, settings)
+        found = window.to_image(xyxy_to_xywh(peak.box_xyxy))
+        rate = peak.penalty * peak.score * settings.size_rate
+        size = (1 - rate) * size + rate * found[2:]
+        box = np.concatenate([centre(found) - size / 2, size])
+        return Sighting(clip_box(box, image.shape[1], image.shape[0], SMALLEST_BOX), peak.score)
+
+    def memorize(self, image: NDArray[np.uint8], box: FloatArray) -> NDArray[np.float32]:
+        """The memory feature (1, C, n, n) of the target in its xywh box."""
+        window = SearchWindow.around(box, self.crop_size)
+        crop = window.sample(image, plain_canvas(image, window.size))
+        foreground = foreground_map(window.to_crop(box), window.size)
+        return self._backend.memorize(_channels_first(crop), foreground[None, None])
+
+
+def _channels_first(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(crop.transpose(2, 0, 1))[None]
