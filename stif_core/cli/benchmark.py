@@ -51,15 +51,16 @@ def benchmark_lost(
     backend: BackendName = "auto",
 ) -> None:
     """Long clips in which the target leaves, is hidden or crossed by look-alikes: who notices, and who comes back?"""
-    from stif_core.evaluation.lost.benchmark import TRACKERS, TrackerChoice, run_benchmark
+    from stif_core.evaluation.lost.benchmark import TRACKERS, run_benchmark
     from stif_core.evaluation.lost.clips import make_clips
     from stif_core.evaluation.lost.sheet import write_sheet
+    from stif_core.evaluation.trackers import choose
 
     with user_errors():
-        choice = TrackerChoice(tuple(tracker or TRACKERS), model, backend)
+        choices = [choose(name, model=model, backend=backend, threads=1) for name in tracker or TRACKERS]
         made = make_clips(split, clips, root, seed)
         with progress_bar("clips", len(made)) as advance:
-            result = run_benchmark(choice, made, workers or os.cpu_count() or 1, advance)
+            result = run_benchmark(choices, made, workers or os.cpu_count() or 1, advance)
         table = Table(
             "tracker",
             "precision",

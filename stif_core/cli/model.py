@@ -1,5 +1,6 @@
 """``stif train``, ``weights``, ``calibrate``, ``export``, ``model-info``: from a training to a model that runs."""
 
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +119,8 @@ def _compare(network: "Stif", files: ModelFiles, crops: "Crops", kind: str) -> N
     from stif_core.runtime.torch_backend import TorchBackend
 
     backends = {"ONNX Runtime": load_backend(files, f"onnxruntime:{files.precision}")}
+    if files.precision == "int8" and importlib.util.find_spec("openvino"):
+        backends["OpenVINO"] = load_backend(files, "openvino:int8")
     half = half_rounding(network) if files.precision == "fp16" else None
     if half is not None:
         backends["PyTorch, rounded to halves"] = TorchBackend(half)

@@ -136,8 +136,14 @@ class _Quantizer:
             op_types_to_quantize=["Conv"],
             nodes_to_quantize=list(layers),
             calibration_cache_path=self._ranges,
-            # The mean over crops of the extremes clips what a single crop has. TensorRT takes no biases in int32.
-            extra_options={"ActivationSymmetric": True, "CalibMovingAverage": True, "QuantizeBias": False},
+            extra_options={
+                "ActivationSymmetric": True,
+                "CalibMovingAverage": True,  # the mean over crops of the extremes clips what a single crop has
+                "QuantizeBias": False,  # TensorRT takes no biases in int32
+                # Inputs of convolutions alone are rounded, each once: so TensorRT wants it, and OpenVINO gives
+                # results of its own where an output is rounded before its activation.
+                "OpTypesToExcludeOutputQuantization": ["Conv"],
+            },
         )
 
     def effects(self, advance: Callable[[], None]) -> Iterator[LayerEffect]:

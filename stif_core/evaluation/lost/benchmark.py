@@ -3,39 +3,19 @@
 import math
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 
 import numpy as np
 
 from stif_core.evaluation.lost.clips import LostClip
 from stif_core.evaluation.lost.metrics import ClipRun, LostFigures, figures, score_clip
-from stif_core.evaluation.peers import OPENCV_TRACKERS, OpenCvTracker
-from stif_core.evaluation.run import BoxTracker, StifBoxes
+from stif_core.evaluation.peers import OPENCV_TRACKERS
+from stif_core.evaluation.run import BoxTracker
+from stif_core.evaluation.trackers import TrackerChoice
 from stif_core.geometry import FloatArray
-from stif_core.tracking import Tracker
 
-OURS = ("stif", "stif-off")
-TRACKERS = (*OURS, *OPENCV_TRACKERS)
-
-
-@dataclass(frozen=True)
-class TrackerChoice:
-    """What a process needs to make the trackers: their names (of ``TRACKERS``), and the model of ours."""
-
-    names: tuple[str, ...]
-    model: str
-    backend: str
-
-
-def make_tracker(name: str, model: str, backend: str) -> BoxTracker:
-    """``stif``, the same with ``reacquire`` off (``stif-off``), or one of OpenCV's. ValueError when it is not there."""
-    if name in OURS:
-        tracker = Tracker.load(model, backend, threads=1)
-        return StifBoxes(Tracker(tracker.backend, replace(tracker.settings, reacquire=name == "stif")))
-    if name in OPENCV_TRACKERS:
-        return OpenCvTracker(name)
-    raise ValueError(f"unknown tracker '{name}': use {', '.join(TRACKERS)}")
+TRACKERS = ("stif", "stif-off", *OPENCV_TRACKERS)
 
 
 def run_clip(trackers: dict[str, BoxTracker], clip: LostClip) -> tuple[dict[str, ClipRun], FloatArray]:
@@ -72,27 +52,27 @@ class LostResult:
 
 
 def run_benchmark(
-    choice: TrackerChoice, clips: list[LostClip], workers: int, progress: Callable[[], None] = lambda: None
+    choices: list[TrackerChoice], clips: list[LostClip], workers: int, progress: Callable[[], None] = lambda: None
 ) -> LostResult:
     """Runs all trackers on all clips; ``progress`` is called when a clip is done.
 
     Raises:
         ValueError: A tracker is not there.
     """
-    for name in choice.names:
-        make_tracker(name, choice.model, choice.backend)  # a mistake shows here, not in a process
+    for choice in choices:
+        choice.make()  # a mistake shows here, not in a process
     runs, truths = {}, {}
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        jobs = {pool.submit(_run_in_process, choice, clip): clip.name for clip in clips}
+        jobs = {pool.submit(_run_in_process, choices, clip): clip.name for clip in clips}
         for job in as_completed(jobs):
             runs[jobs[job]], truths[jobs[job]] = job.result()
             progress()
     scored = {
-        name: figures([score_clip(runs[clip.name][name], truths[clip.name]) for clip in clips]) for name in choice.names
+        choice.name: figures([score_clip(runs[clip.name][choice.name], truths[clip.name]) for clip in clips])
+        for choice in choices
     }
     return LostResult(scored, runs, truths)
 
 
-def _run_in_process(choice: TrackerChoice, clip: LostClip) -> tuple[dict[str, ClipRun], FloatArray]:
-    trackers = {name: make_tracker(name, choice.model, choice.backend) for name in choice.names}
-    return run_clip(trackers, clip)
+def _run_in_process(choices: list[TrackerChoice], clip: LostClip) -> tuple[dict[str, ClipRun], FloatArray]:
+    return run_clip({choice.name: choice.make() for choice in choices}, clip)

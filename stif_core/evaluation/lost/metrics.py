@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stif_core.evaluation.long_term import FOUND_OVERLAP, JudgedTrack, LongTermScore, long_term, pooled
+from stif_core.evaluation.long_term import FOUND_OVERLAP, JudgedTrack, LongTermScore, claims, long_term, pooled
 from stif_core.evaluation.lost.clips import FPS
 from stif_core.geometry import FloatArray
 
@@ -63,9 +63,7 @@ def score_clip(run: ClipRun, truth: FloatArray) -> LongTermScore:
         truth: xywh (N, 4), NaN while the target is absent.
     """
     counted = ~short_absences(np.isnan(truth[:, 0]))
-    states = np.array(run.states)
-    boxes = np.where((states == "LOST")[:, None], np.nan, run.boxes)
-    tracked = (states == "TRACKING") | (states == "")
+    boxes, tracked = claims(run.boxes, run.states)
     return long_term(boxes[counted], run.confidence[counted], truth[counted], tracked[counted])
 
 
