@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import platform
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -16,7 +15,6 @@ from stif_core.weights import PRECISIONS, ModelFiles
 BACKENDS = ("tensorrt", "openvino", "onnxruntime", "torch")
 # What ``load_backend`` may be asked for; torch runs in fp32 alone.
 BACKEND_NAMES = ("auto", *BACKENDS, *(f"{name}:{precision}" for name in BACKENDS[:-1] for precision in PRECISIONS))
-X86 = ("x86_64", "AMD64")
 
 
 class Backend(Protocol):
@@ -45,9 +43,10 @@ def load_backend(
 
     Args:
         files: The model, in whatever precision.
-        name: One of BACKENDS, or ``auto``, the first of these that is there: OpenVINO on x86 processors, ONNX Runtime,
-            PyTorch. With ``:`` and one of PRECISIONS behind it the graphs are taken in that precision, else in int8
-            for OpenVINO and fp16 for TensorRT where the model has such graphs, and in fp32.
+        name: One of BACKENDS, or ``auto``, the first of these that is there: OpenVINO on processors that compute in
+            bf16 (elsewhere it is no faster), ONNX Runtime, PyTorch. With ``:`` and one of PRECISIONS behind it the
+            graphs are taken in that precision, else in fp16 for OpenVINO and TensorRT where the model has such graphs,
+            and in fp32.
         threads: CPU threads for one inference; 0: ``default_threads``.
         log: Takes a line about anything that takes long (an engine is built).
 
@@ -92,14 +91,17 @@ def default_threads() -> int:
 
 def _precision(files: ModelFiles, name: str) -> str:
     """The fastest that the backend is good at, of those that the model has."""
-    wanted = {"openvino": "int8", "tensorrt": "fp16"}.get(name, "fp32")
+    wanted = {"openvino": "fp16", "tensorrt": "fp16"}.get(name, "fp32")
     return wanted if replace(files, precision=wanted).has_graphs else "fp32"
 
 
 def _first_usable(files: ModelFiles) -> str:
     # TensorRT is not among them: an engine takes minutes to build, and is only taken when it is asked for.
-    if files.has_graphs and platform.machine() in X86 and importlib.util.find_spec("openvino"):
-        return "openvino"
+    if files.has_graphs and importlib.util.find_spec("openvino"):
+        from stif_core.runtime.openvino_backend import computes_in_bf16
+
+        if computes_in_bf16():
+            return "openvino"
     if files.has_graphs and importlib.util.find_spec("onnxruntime"):
         return "onnxruntime"
     if importlib.util.find_spec("torch") and files.weights.exists():

@@ -10,6 +10,11 @@ from stif_core.runtime.graph_check import check_batch, check_graphs
 from stif_core.weights import ModelFiles
 
 
+def computes_in_bf16() -> bool:
+    """Whether OpenVINO runs networks in bf16 on this processor."""
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 class OpenVinoBackend:
     """Runs the exported pair of graphs on the CPU; see ``Backend``.
 

@@ -55,15 +55,6 @@ def test_shipped_graphs_of_every_precision_track(clip, backend, precision):
     assert mean_iou(load_backend(NANO, f"{backend}:{precision}"), clip) > 0.8
 
 
-def test_int8_means_the_same_to_both_runtimes(crops):
-    pytest.importorskip("openvino")
-    runtimes = [load_backend(NANO, f"{name}:int8") for name in ("onnxruntime", "openvino")]
-    feature = runtimes[0].memorize(crops.memory_image[:1], crops.foreground[:1])
-    memory = np.repeat(feature[:, None], 3, axis=1)
-    scores = [[r.track(image[None], memory)[0] for image in crops.query_image] for r in runtimes]
-    assert np.abs(np.subtract(*scores)).max(axis=(1, 2)).mean() < 0.04
-
-
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_shipped_graphs_say_what_they_are(precision):
     files = ModelFiles("nano", NANO.folder, precision)
