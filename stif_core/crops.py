@@ -96,8 +96,9 @@ class SearchWindow:
 
 def plain_canvas(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """A canvas in the mean colour of the image, for what a crop shows beyond the border."""
-    colour = image[::16, ::16].mean(axis=(0, 1))
-    return np.full((size, size, 3), colour.round(), dtype=np.uint8)
+    colour = np.round(cv2.mean(np.ascontiguousarray(image[::16, ::16]))[:3])
+    canvas = np.empty((size, size, 3), np.uint8)
+    return cv2.rectangle(canvas, (0, 0), (size, size), colour.tolist(), cv2.FILLED)  # many times as fast as np.full
 
 
 def foreground_map(box: ArrayLike, size: int) -> NDArray[np.uint8]:
