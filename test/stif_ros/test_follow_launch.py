@@ -1,51 +1,16 @@
 """follow.launch.py with stand-ins that record what it builds, and with the real launch_ros where it is installed."""
 
-import importlib.util
-import sys
-import types
-from pathlib import Path
-
 import pytest
 import yaml
+from launch_files import ROOT, Call, load_file, load_with_stand_ins
 
-ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILE = ROOT / "launch" / "follow.launch.py"
 PARAMS_FILE = ROOT / "config" / "follower.yaml"
-# The parts of launch and launch_ros that the launch file uses.
-NAMES = {
-    "launch": ["LaunchDescription"],
-    "launch.actions": ["DeclareLaunchArgument", "IncludeLaunchDescription"],
-    "launch.launch_description_sources": ["PythonLaunchDescriptionSource"],
-    "launch.substitutions": ["LaunchConfiguration", "PathJoinSubstitution"],
-    "launch_ros": [],
-    "launch_ros.actions": ["Node"],
-    "launch_ros.parameter_descriptions": ["ParameterValue"],
-    "launch_ros.substitutions": ["FindPackageShare"],
-}
-
-
-class Call:
-    """What a class of launch was called with."""
-
-    def __init__(self, *args, **kwargs):
-        self.args, self.kwargs = args, kwargs
-
-
-def load_file():
-    spec = importlib.util.spec_from_file_location("follow_launch", LAUNCH_FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
 def launch_file(monkeypatch):
-    for module_name, names in NAMES.items():
-        module = types.ModuleType(module_name)
-        for name in names:
-            setattr(module, name, type(name, (Call,), {}))
-        monkeypatch.setitem(sys.modules, module_name, module)
-    return load_file()
+    return load_with_stand_ins(LAUNCH_FILE, monkeypatch)
 
 
 def started(launch_file) -> dict[str, Call]:
@@ -84,5 +49,5 @@ def test_parameter_file_names_exactly_the_declared_parameters_with_their_default
 
 def test_real_launch_ros_accepts_the_file():
     pytest.importorskip("launch_ros", reason="launch_ros is not installed (it is not on PyPI)")
-    module = load_file()
+    module = load_file(LAUNCH_FILE)
     assert len(module.generate_launch_description().entities) == len(module.ARGUMENTS) + 2

@@ -1,65 +1,28 @@
 """The launch file: with stand-ins that record what it builds, and with the real launch_ros where it is installed."""
 
-import importlib.util
 import sys
 import types
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import yaml
+from launch_files import ROOT, load_file, load_with_stand_ins
 
-ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILE = ROOT / "launch" / "tracker.launch.py"
 PARAMS_FILE = ROOT / "config" / "tracker.yaml"
 ARGUMENTS = {
     "image_topic", "params_file", "model", "backend", "image_transport", "name", "namespace", "use_sim_time",
     "autostart", "log_level", "camera_info_topic", "pick", "pick_address", "pick_port",
 }  # fmt: skip
-# The parts of launch and launch_ros that the launch file uses.
-NAMES = {
-    "launch": ["LaunchDescription"],
-    "launch.actions": ["DeclareLaunchArgument", "EmitEvent", "OpaqueFunction", "RegisterEventHandler"],
-    "launch.events": ["matches_action"],
-    "launch.substitutions": ["LaunchConfiguration", "PathJoinSubstitution"],
-    "launch_ros": [],
-    "launch_ros.actions": ["LifecycleNode", "Node"],
-    "launch_ros.event_handlers": ["OnStateTransition"],
-    "launch_ros.events": [],
-    "launch_ros.events.lifecycle": ["ChangeState"],
-    "launch_ros.substitutions": ["FindPackageShare"],
-    "lifecycle_msgs": [],
-    "lifecycle_msgs.msg": [],
-}
-
-
-class Call:
-    """What a class of launch was called with."""
-
-    def __init__(self, *args, **kwargs):
-        self.args, self.kwargs = args, kwargs
-
-    def perform(self, values):
-        return values[self.args[0]]
-
-
-def load_file():
-    spec = importlib.util.spec_from_file_location("tracker_launch", LAUNCH_FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
 def launch_file(monkeypatch):
-    for module_name, names in NAMES.items():
-        module = types.ModuleType(module_name)
-        for name in names:
-            setattr(module, name, type(name, (Call,), {}))
-        monkeypatch.setitem(sys.modules, module_name, module)
-    transition = types.SimpleNamespace(TRANSITION_CONFIGURE=1, TRANSITION_ACTIVATE=3)
-    monkeypatch.setattr(sys.modules["lifecycle_msgs.msg"], "Transition", transition, raising=False)
-    return load_file()
+    messages = types.ModuleType("lifecycle_msgs.msg")
+    messages.Transition = types.SimpleNamespace(TRANSITION_CONFIGURE=1, TRANSITION_ACTIVATE=3)
+    monkeypatch.setitem(sys.modules, "lifecycle_msgs", types.ModuleType("lifecycle_msgs"))
+    monkeypatch.setitem(sys.modules, "lifecycle_msgs.msg", messages)
+    return load_with_stand_ins(LAUNCH_FILE, monkeypatch)
 
 
 def defaults(launch_file) -> dict:
@@ -129,7 +92,7 @@ def test_real_launch_ros_accepts_the_file():
     pytest.importorskip("launch_ros", reason="launch_ros is not installed (it is not on PyPI)")
     from launch import LaunchContext
 
-    module = load_file()
+    module = load_file(LAUNCH_FILE)
     assert len(module.generate_launch_description().entities) == len(ARGUMENTS) + 2
     context = LaunchContext()
     context.launch_configurations["params_file"] = str(PARAMS_FILE)

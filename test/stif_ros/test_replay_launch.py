@@ -1,45 +1,17 @@
 """launch/replay.launch.py with stand-ins that record what it builds, and with the real launch_ros where it is."""
 
-import importlib.util
 import re
-import sys
 import types
-from pathlib import Path
 
 import pytest
+from launch_files import ROOT, load_file, load_with_stand_ins
 
-ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILE = ROOT / "launch" / "replay.launch.py"
-
-
-class Call:
-    """What a class of launch was called with."""
-
-    def __init__(self, *args, **kwargs):
-        self.args, self.kwargs = args, kwargs
-
-    def perform(self, values):
-        return values[self.args[0]]
-
-
-def load_file():
-    spec = importlib.util.spec_from_file_location("replay_launch", LAUNCH_FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
 def launch_file(monkeypatch):
-    for module_name, names in re.findall(
-        r"^from (launch[\w.]*) import \(?([\w\s,]+)\)?$", LAUNCH_FILE.read_text(), re.MULTILINE
-    ):
-        module = types.ModuleType(module_name)
-        for name in filter(None, re.split(r"[\s,]+", names)):
-            setattr(module, name, type(name, (Call,), {}))
-        monkeypatch.setitem(sys.modules, module_name, module)
-    monkeypatch.setitem(sys.modules, "launch_ros", types.ModuleType("launch_ros"))
-    return load_file()
+    return load_with_stand_ins(LAUNCH_FILE, monkeypatch)
 
 
 def defaults(launch_file) -> dict:
@@ -133,7 +105,7 @@ def test_real_launch_ros_accepts_the_file():
     pytest.importorskip("launch_ros", reason="launch_ros is not installed (it is not on PyPI)")
     from launch import LaunchContext
 
-    module = load_file()
+    module = load_file(LAUNCH_FILE)
     context = LaunchContext()
     context.launch_configurations["bag"] = "/data/bag"
     for argument in module.ARGUMENTS:
