@@ -94,6 +94,7 @@ class Camera:
             return self._fisheye_rays(distorted)
         plane = self._undistorted(distorted) if self.distortion.any() else distorted
         directions = np.column_stack([plane, np.ones(len(plane))])
+        directions /= np.abs(directions).max(axis=1, keepdims=True)  # the squares of far pixels would overflow
         return directions / np.linalg.norm(directions, axis=1, keepdims=True)
 
     def _check_shape(self, image_width: int, image_height: int) -> None:
@@ -151,7 +152,7 @@ class Camera:
 
     def _fisheye_rays(self, distorted: FloatArray) -> FloatArray:
         """The angle from the axis solves theta_d = theta (1 + k1 theta^2 + ... + k4 theta^8); may exceed 90 degrees."""
-        radius = np.linalg.norm(distorted, axis=1)
+        radius = np.hypot(*distorted.T)  # does not overflow
         angles, values = self._fisheye_table
         theta = np.interp(radius, values, angles)
         for _ in range(4):

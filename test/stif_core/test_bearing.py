@@ -184,6 +184,14 @@ def test_whatever_camera_info_says_the_answer_is_a_unit_vector_nan_or_a_reason(f
         assert np.isnan(ray).any() or np.linalg.norm(ray) == pytest.approx(1)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("model", ["plumb_bob", "equidistant"])
+def test_pixel_far_beyond_any_image_gives_a_unit_vector_or_nan(model):
+    camera = Camera.from_info(WIDTH, HEIGHT, MATRIX, model, (0.0,) * 4)
+    (ray,) = camera.rays((0.0, 1e160), WIDTH, HEIGHT)
+    assert np.isnan(ray).any() or np.linalg.norm(ray) == pytest.approx(1)
+
+
 @pytest.mark.parametrize("model", ["", "plumb_bob", "anything"])
 def test_no_coefficients_are_no_distortion(model):
     (found,) = camera(model=model, distortion=()).rays([650.5 + 900, 470.5], WIDTH, HEIGHT)

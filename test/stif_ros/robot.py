@@ -1,6 +1,6 @@
 """What the tests of the real node share: a robot's side of the topics and services."""
 
-import functools
+import itertools
 import os
 import socket
 import threading
@@ -29,27 +29,39 @@ PERIOD_NS = 33_000_000
 RELIABLE = QoSProfile(depth=100)  # reliable is rclpy's default: no image of a test may get lost
 
 
-@functools.cache
-def own_domain() -> tuple[int, socket.socket]:
-    """A DDS domain from 1 to 100 that no other process with these tests has, and what keeps it until this one ends.
+class _Domains:
+    """DDS domains from 1 to 100, each test in another, none that another process with these tests uses.
 
-    The domain is whose process has bound a name (an abstract one, without a file) that stands for it. Above 101 DDS's
-    ports, 7400 + 250 * domain, reach those that Linux gives to any connection.
+    DDS knows a node that is gone until its lease ends, up to 20 seconds: in the domain of the test before, services
+    and names of dead nodes would be found. A domain is whose process has bound a name (an abstract one, without a file)
+    that stands for it. Above 101 DDS's ports, 7400 + 250 * domain, reach those that Linux gives to any connection.
     """
-    for attempt in range(100):
-        domain = 1 + (os.getpid() + attempt) % 100
-        holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            holder.bind(f"\0stif_ros_tests_domain_{domain}")
-            return domain, holder
-        except OSError:
-            holder.close()
-    raise AssertionError("a hundred processes run these tests on this machine")
+
+    def __init__(self) -> None:
+        self._numbers = itertools.cycle(range(1, 101))
+        self._holder: socket.socket | None = None
+        for _ in range(os.getpid() % 100):
+            next(self._numbers)
+
+    def take(self) -> int:
+        if self._holder is not None:
+            self._holder.close()
+        for number in itertools.islice(self._numbers, 100):
+            self._holder = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            try:
+                self._holder.bind(f"\0stif_ros_tests_domain_{number}")
+                return number
+            except OSError:
+                self._holder.close()
+        raise AssertionError("a hundred processes run these tests on this machine")
+
+
+_domains = _Domains()
 
 
 def use_own_domain(monkeypatch) -> None:
-    """Keeps the test's nodes away from any other on this machine or network."""
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(own_domain()[0]))
+    """Keeps the test's nodes away from any other on this machine or network, and from those of the tests before."""
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(_domains.take()))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 
@@ -113,8 +125,8 @@ class Robot:
 
     def call(self, name: str, request):
         client = self._clients[name]
-        # Found once is enough. While DDS has not yet forgotten a node of the test before (up to its lease of 20 s),
-        # rmw counts that one's endpoints too, and takes a service that answers for one half there.
+        # Found once is enough. While DDS has not yet forgotten a node that was restarted (up to its lease of 20 s), rmw
+        # counts that one's endpoints too, and takes a service that answers for one half there.
         if name not in self._found:
             assert client.wait_for_service(30)
             self._found.add(name)
