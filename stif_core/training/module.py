@@ -103,7 +103,7 @@ class StifTraining(LightningModule):
         frames = batch["memory"].shape[1]
         memory_images = batch["memory"].flatten(0, 1).float().contiguous(memory_format=torch.channels_last)
         query_images = batch["query"].float().contiguous(memory_format=torch.channels_last)
-        foreground = foreground_maps(batch["memory_xyxy"].flatten(0, 1), query_images.shape[-1])
+        foreground = foreground_maps(batch["memory_xyxy"].flatten(0, 1), self.model.config.crop_size)
         memory = self.model.memory_feature(memory_images, foreground).unflatten(0, (-1, frames))
         query = self.model.query_feature(query_images)
         box, present = batch["query_xyxy"], batch["present"]
