@@ -22,6 +22,7 @@ class Backend(Protocol):
 
     name: str
     precision: str  # of the graphs, one of PRECISIONS
+    batch: int | None  # crops at a time, always; None: any number
     config: StifConfig
 
     def memorize(self, image: NDArray[np.uint8], foreground: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -58,14 +58,21 @@ def check_graphs(files: ModelFiles) -> None:
                 )
 
 
-def check_batch(files: ModelFiles) -> None:
-    """Raises ValueError for graphs that were exported for several crops at a time alone."""
+def tracking_batch(files: ModelFiles) -> int | None:
+    """1 for graphs that take one crop at a time, None for those that take any number.
+
+    Raises:
+        ValueError: They were exported for several crops at a time alone.
+    """
+    batches = set()
     for path in (files.memorize_onnx, files.track_onnx):
         batch = read_metadata(path).get("batch", "dynamic")
         if batch not in ("dynamic", "1"):
             raise ValueError(
                 f"{path} takes {batch} crops at a time, a tracker gives one: export it with --batch dynamic or 1"
             )
+        batches.add(batch)
+    return 1 if "1" in batches else None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from stif_core.runtime.graph_check import check_batch, check_graphs
+from stif_core.runtime.graph_check import check_graphs, tracking_batch
 from stif_core.weights import ModelFiles
 
 
@@ -33,7 +33,7 @@ class OnnxBackend:
         self.config = files.config()
         self.precision = files.precision
         check_graphs(files)
-        check_batch(files)
+        self.batch = tracking_batch(files)
         self._memorize = open_session(files.memorize_onnx, threads, str(files.memorize_onnx))
         self._track = open_session(files.track_onnx, threads, str(files.track_onnx))
 

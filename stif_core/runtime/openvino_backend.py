@@ -6,7 +6,7 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from stif_core.runtime.graph_check import check_batch, check_graphs
+from stif_core.runtime.graph_check import check_graphs, tracking_batch
 from stif_core.weights import ModelFiles
 
 
@@ -29,7 +29,7 @@ class OpenVinoBackend:
         self.config = files.config()
         self.precision = files.precision
         check_graphs(files)
-        check_batch(files)
+        self.batch = tracking_batch(files)
         self._core = openvino.Core()
         self._settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
         if files.precision == "fp32":

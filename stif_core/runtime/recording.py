@@ -41,6 +41,7 @@ class RecordingBackend:
     def __init__(self, backend: Backend, interval: int) -> None:
         self.name = backend.name
         self.precision = backend.precision
+        self.batch: int | None = 1  # crops are kept one by one
         self.config = backend.config
         self._backend = backend
         self._interval = interval

@@ -31,6 +31,7 @@ class TensorRtBackend:
         """Raises ValueError when the engines are not those of a network with this configuration."""
         self.config = config
         self.precision = track.engine.key.precision
+        self.batch: int | None = track.engine.key.batch
         self._memorize = memorize
         self._track = track
         _check_shapes(config, memorize.engine, track.engine)

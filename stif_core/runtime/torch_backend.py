@@ -13,6 +13,7 @@ class TorchBackend:
 
     name = "torch"
     precision = "fp32"
+    batch: int | None = None
 
     def __init__(self, model: Stif) -> None:
         """``model`` is in evaluation mode and lies on the device that it is to run on."""

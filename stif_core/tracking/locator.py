@@ -1,4 +1,4 @@
-"""The network at work in an image: a crop in, a box in the image out."""
+"""The network at work in an image: a crop in, a box in the image out; its passes are left to who runs the steps."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from stif_core.crops import SearchWindow, foreground_map, plain_canvas
 from stif_core.geometry import FloatArray, centre, clip_box, xyxy_to_xywh
-from stif_core.runtime.backend import Backend
+from stif_core.model.config import StifConfig
+from stif_core.tracking.passes import Pass, Steps
 from stif_core.tracking.postprocess import best_cell
 from stif_core.tracking.settings import TrackerSettings
 
@@ -25,10 +26,9 @@ class Sighting:
 class Locator:
     """Finds a remembered target inside a window, and makes memories of it."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self.crop_size = backend.config.crop_size
-        self.memory_frames = backend.config.memory_frames
+    def __init__(self, config: StifConfig) -> None:
+        self.crop_size = config.crop_size
+        self.memory_frames = config.memory_frames
 
     def locate(
         self,
@@ -37,7 +37,7 @@ class Locator:
         size: FloatArray,
         memory: NDArray[np.float32],
         settings: TrackerSettings,
-    ) -> Sighting:
+    ) -> Steps[Sighting]:
         """The best box, its size blended with the one before; the position is not smoothed.
 
         Args:
@@ -48,7 +48,7 @@ class Locator:
             settings: Those of the post-processing are used.
         """
         crop = window.sample(image, plain_canvas(image, window.size))
-        score, boxes = self._backend.track(_channels_first(crop), memory)
+        score, boxes = yield Pass("track", (_channels_first(crop), memory))
         peak = best_cell(score[0], boxes[0], size * window.scale, window.size, settings)
         found = window.to_image(xyxy_to_xywh(peak.box_xyxy))
         rate = peak.penalty * peak.score * settings.size_rate
@@ -56,12 +56,13 @@ class Locator:
         box = np.concatenate([centre(found) - size / 2, size])
         return Sighting(clip_box(box, image.shape[1], image.shape[0], SMALLEST_BOX), peak.score)
 
-    def memorize(self, image: NDArray[np.uint8], box: FloatArray) -> NDArray[np.float32]:
+    def memorize(self, image: NDArray[np.uint8], box: FloatArray) -> Steps[NDArray[np.float32]]:
         """The memory feature (1, C, n, n) of the target in its xywh box."""
         window = SearchWindow.around(box, self.crop_size)
         crop = window.sample(image, plain_canvas(image, window.size))
         foreground = foreground_map(window.to_crop(box), window.size)
-        return self._backend.memorize(_channels_first(crop), foreground[None, None])
+        feature: NDArray[np.float32] = yield Pass("memorize", (_channels_first(crop), foreground[None, None]))
+        return feature
 
 
 def _channels_first(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:

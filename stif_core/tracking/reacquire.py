@@ -11,6 +11,7 @@ from stif_core.geometry import FloatArray, centre, iou
 from stif_core.tracking.appearance import Appearance
 from stif_core.tracking.locator import Locator, Sighting
 from stif_core.tracking.motion import move_box
+from stif_core.tracking.passes import Steps
 from stif_core.tracking.search import WholeImageSearch
 from stif_core.tracking.settings import TrackerSettings
 
@@ -77,7 +78,7 @@ class Reacquisition:
         count: int,
         probability: Callable[[float], float],
         settings: TrackerSettings,
-    ) -> Candidate | None:
+    ) -> Steps[Candidate | None]:
         """Looks into ``count`` windows of the next image; the candidate once it is confirmed.
 
         Args:
@@ -93,9 +94,9 @@ class Reacquisition:
             count -= 1
             box = self.candidate.sighting.box
             window = SearchWindow.around(box, self._locator.crop_size)
-            sighting = self._locator.locate(image, window, box[2:], self._memory, settings)
+            sighting = yield from self._locator.locate(image, window, box[2:], self._memory, settings)
             followed = self._judge(image, sighting, probability, self.candidate.seen)
-        other = self._look_around(image, expected, count, probability, settings)
+        other = yield from self._look_around(image, expected, count, probability, settings)
         self.candidate = self._better(followed, other, settings)
         if self.candidate is not None and self.candidate.seen >= settings.confirm_frames:
             return self.candidate
@@ -108,14 +109,14 @@ class Reacquisition:
         count: int,
         probability: Callable[[float], float],
         settings: TrackerSettings,
-    ) -> Candidate | None:
+    ) -> Steps[Candidate | None]:
         """The best of some windows."""
         side = SearchWindow.around(expected, self._locator.crop_size).side
         reach = side * (SPREAD + SPREAD_RATE * self._frames)
         anywhere = replace(settings, window=0.0)
         best = None
         for window, size in self._search.next_windows(image, centre(expected), reach, count):
-            sighting = self._locator.locate(image, window, size, self._memory, anywhere)
+            sighting = yield from self._locator.locate(image, window, size, self._memory, anywhere)
             if best is None or sighting.score > best.score:
                 best = sighting
         return None if best is None else self._judge(image, best, probability, 0)

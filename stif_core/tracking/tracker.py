@@ -13,6 +13,7 @@ from stif_core.tracking.appearance import Appearance
 from stif_core.tracking.locator import SMALLEST_BOX, Locator, Sighting
 from stif_core.tracking.memory import MemoryBank, MemoryFrame
 from stif_core.tracking.motion import CameraMotion, CutDetector, move_box
+from stif_core.tracking.passes import Steps, run
 from stif_core.tracking.reacquire import Candidate, Reacquisition
 from stif_core.tracking.search import TargetSketch, WholeImageSearch
 from stif_core.tracking.settings import TrackerSettings
@@ -51,7 +52,7 @@ class Tracker:
     def __init__(self, backend: Backend, settings: TrackerSettings | None = None) -> None:
         self.backend = backend
         self.settings = settings or TrackerSettings()
-        self._locator = Locator(backend)
+        self._locator = Locator(backend.config)
         self._camera = CameraMotion()
         self._cuts = CutDetector()
         self._bank: MemoryBank | None = None
@@ -79,6 +80,19 @@ class Tracker:
         Raises:
             ValueError: The image is not (H, W, 3) uint8, or the box has no area or lies outside.
         """
+        return run(self.backend, self.init_steps(image, box))
+
+    def track(self, image: NDArray[np.uint8]) -> TrackResult:
+        """Finds the target in the next image.
+
+        Raises:
+            RuntimeError: ``init`` was not called.
+            ValueError: The image is not (H, W, 3) uint8.
+        """
+        return run(self.backend, self.track_steps(image))
+
+    def init_steps(self, image: NDArray[np.uint8], box: ArrayLike) -> Steps[TrackResult]:
+        """``init`` as steps, for ``run_together``."""
         height, width = _check_image(image)
         self._box = clip_box(check_target_box(box, width, height), width, height, SMALLEST_BOX)
         self._image_size = (width, height)
@@ -95,18 +109,13 @@ class Tracker:
         self._cuts.update(image)
         self._appearance = Appearance.of(image, self._box)
         self._sketch = TargetSketch.of(image, self._box)
-        initial = self._locator.memorize(image, self._box)
+        initial = yield from self._locator.memorize(image, self._box)
         self._initial_memory = np.stack([initial] * self._locator.memory_frames, axis=1)
         self._bank = MemoryBank(initial, self.settings.memory_capacity)
         return TrackResult(self._box.copy(), 1.0, 1.0, self._states.state)
 
-    def track(self, image: NDArray[np.uint8]) -> TrackResult:
-        """Finds the target in the next image.
-
-        Raises:
-            RuntimeError: ``init`` was not called.
-            ValueError: The image is not (H, W, 3) uint8.
-        """
+    def track_steps(self, image: NDArray[np.uint8]) -> Steps[TrackResult]:
+        """``track`` as steps, for ``run_together``."""
         if self._bank is None:
             raise RuntimeError("the tracker has no target: call init(image, box) first")
         height, width = _check_image(image)
@@ -114,8 +123,8 @@ class Tracker:
         if (width, height) != self._image_size:
             self._follow_resolution(width, height)
         if self.settings.reacquire and self._states.state == TrackState.LOST:
-            return self._search(image)
-        return self._follow(image)
+            return (yield from self._search(image))
+        return (yield from self._follow(image))
 
     @property
     def usual_score(self) -> float:
@@ -132,14 +141,14 @@ class Tracker:
         self._states = StateMachine(TrackState.UNCERTAIN)
         self._reacquisition, self._doubt = None, 0
 
-    def _follow(self, image: NDArray[np.uint8]) -> TrackResult:
+    def _follow(self, image: NDArray[np.uint8]) -> Steps[TrackResult]:
         """Looks around the last box, and elsewhere too once the target is clearly not there."""
         assert self._bank is not None
         if self._reacquisition is not None:
             self._follow_camera(image)
         window = SearchWindow.around(self._box, self._locator.crop_size)
         memory = self._bank.select(self._locator.memory_frames)
-        sighting = self._locator.locate(image, window, self._box[2:], memory, self.settings)
+        sighting = yield from self._locator.locate(image, window, self._box[2:], memory, self.settings)
         if self._usual_score is None:
             self._usual_score = sighting.score
         probability = self._probability(sighting.score)
@@ -152,12 +161,12 @@ class Tracker:
         self._box = sighting.box
         if state == TrackState.TRACKING:
             self._reacquisition = None
-            self._take(image, sighting, probability)
+            yield from self._take(image, sighting, probability)
             return self._result(probability, sighting.score)
         if self.settings.reacquire and self._states.absent >= ABSENT and self._reacquisition is None:
             self._begin_search(image)
         elsewhere = self.settings.search_windows - 1 if self._reacquisition is not None else 0
-        if elsewhere and (found := self._look_elsewhere(image, elsewhere)):
+        if elsewhere and (found := (yield from self._look_elsewhere(image, elsewhere))):
             return self._result(found.merit, found.sighting.score)
         if state == TrackState.LOST:
             # The guesses since then are worth nothing.
@@ -188,7 +197,7 @@ class Tracker:
         self._strange = self._strange + 1 if belief == 0 else 0
         return 1.0 if self._strange < STRANGE_LOOKS else 0.0
 
-    def _search(self, image: NDArray[np.uint8]) -> TrackResult:
+    def _search(self, image: NDArray[np.uint8]) -> Steps[TrackResult]:
         """Looks everywhere for a LOST target, some windows an image."""
         if self._reacquisition is None:
             self._begin_search(image)
@@ -196,7 +205,8 @@ class Tracker:
         search = self._reacquisition
         self._follow_camera(image)
         self._box = clip_box(self._seen_box, *self._image_size, SMALLEST_BOX)
-        candidate = self._look_elsewhere(image, self.settings.search_windows) or search.candidate
+        found = yield from self._look_elsewhere(image, self.settings.search_windows)
+        candidate = found or search.candidate
         if candidate is None:
             return self._result(0.0, 0.0)
         return self._result(candidate.merit, candidate.sighting.score)
@@ -215,27 +225,27 @@ class Tracker:
         self._seen_box = move_box(camera, self._seen_box)  # may be out of view, until the camera turns back
         self._reacquisition.move(camera)
 
-    def _look_elsewhere(self, image: NDArray[np.uint8], count: int) -> Candidate | None:
+    def _look_elsewhere(self, image: NDArray[np.uint8], count: int) -> Steps[Candidate | None]:
         """Looks into some windows of the whole image; the target if they confirm it, which is TRACKING then."""
         search = self._reacquisition
         assert search is not None
-        found = search.step(image, self._seen_box, count, self._probability, self.settings)
+        found = yield from search.step(image, self._seen_box, count, self._probability, self.settings)
         if found is None:
             return None
         self._states.found()
         self._reacquisition, self._doubt, self._strange = None, 0, 0
         self._box = found.sighting.box
-        self._take(image, found.sighting, found.merit)
+        yield from self._take(image, found.sighting, found.merit)
         return found
 
-    def _take(self, image: NDArray[np.uint8], sighting: Sighting, probability: float) -> None:
+    def _take(self, image: NDArray[np.uint8], sighting: Sighting, probability: float) -> Steps[None]:
         """The target was seen: learns from it."""
         self._seen_box = sighting.box
         self._misplaced = False
         if self._usual_score is None:
             self._usual_score = sighting.score
         self._usual_score += self.settings.usual_rate * (sighting.score - self._usual_score)
-        self._remember(image, probability)
+        yield from self._remember(image, probability)
 
     def _probability(self, score: float) -> float:
         return float(self.settings.calibration.probability(score, self.usual_score))
@@ -244,11 +254,12 @@ class Tracker:
         box = np.full(4, np.nan) if self._misplaced else self._box.copy()
         return TrackResult(box, probability, score, self._states.state)
 
-    def _remember(self, image: NDArray[np.uint8], probability: float) -> None:
+    def _remember(self, image: NDArray[np.uint8], probability: float) -> Steps[None]:
         assert self._bank is not None
         due = self._index - self._bank.newest >= self.settings.memory_interval
         if self.settings.memory_capacity > 1 and due and probability >= self.settings.memory_probability:
-            self._bank.add(MemoryFrame(self._index, self._locator.memorize(image, self._box)))
+            feature = yield from self._locator.memorize(image, self._box)
+            self._bank.add(MemoryFrame(self._index, feature))
 
     def _follow_resolution(self, width: int, height: int) -> None:
         """Same aspect ratio: the box scales along. Another one: the target is LOST, searched around the middle."""
