@@ -35,9 +35,11 @@ def diagnostic_array(
     cpu_share: float,
 ) -> DiagnosticArray:
     """One status: WARN while the target is LOST or no image is tracked (none comes, or none can be used), else OK."""
-    counters = pipeline.counters
+    counters, states = pipeline.counters, pipeline.states
+    targets = ", ".join(f"{target_id} {state}" for target_id, state in states.items())
     values = {
-        "state": pipeline.state,
+        "state": next(iter(states.values()), "IDLE"),
+        "targets": targets,
         "backend": backend,
         "image_topic": images.topic if images else "",
         "image_qos": images.qos if images else "",
@@ -66,10 +68,10 @@ def diagnostic_array(
     elif counters.silent_for() > SILENCE:
         status.level = DiagnosticStatus.WARN
         status.message = f"no image has been tracked for {counters.silent_for():.1f} s"
-    elif pipeline.state == "LOST":
-        status.level, status.message = DiagnosticStatus.WARN, "the target is lost"
+    elif lost := [target_id for target_id, state in states.items() if state == "LOST"]:
+        status.level, status.message = DiagnosticStatus.WARN, f"lost: {', '.join(lost)}"
     else:
-        status.level, status.message = DiagnosticStatus.OK, pipeline.state.lower()
+        status.level, status.message = DiagnosticStatus.OK, targets or "IDLE"
     status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
     message = DiagnosticArray(status=[status])
     message.header.stamp = stamp

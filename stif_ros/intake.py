@@ -1,8 +1,8 @@
-"""What has come in and waits for the worker: recent images, the target asked for, the wish to reset."""
+"""What has come in and waits for the worker: recent images, the targets asked for, the wish to forget some or all."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,13 +25,14 @@ class Due:
     """What the worker has to do before it tracks.
 
     Attributes:
-        reset: Forget the target.
-        request: The target to take up, in the image ``frame``; None: none.
+        reset: Forget all targets.
+        removed: Forget these.
+        requests: Targets to take up then, each in the image that it belongs to.
     """
 
     reset: bool
-    request: TargetRequest | None = None
-    frame: Frame | None = None
+    removed: set[str]
+    requests: list[tuple[TargetRequest, Frame]]
 
 
 class Intake:
@@ -41,7 +42,9 @@ class Intake:
         self._problem = problem
         self._lock = threading.Lock()
         self._history = FrameHistory(seconds, megabytes)
-        self._pending: _Pending | None = None  # a newer request takes the place of one that still waits
+        # By the target's id: a newer request takes the place of one for the same target that still waits.
+        self._pending: dict[str, _Pending] = {}
+        self._removed: set[str] = set()
         self._reset_asked = False
         self._serial = 0
         self._last_stamp_ns = 0  # zero: the image before had none
@@ -76,22 +79,35 @@ class Intake:
             self._history.seconds, self._history.megabytes = seconds, megabytes
             self._history.add(frame)
             # A request for "the next image" means this one, even if the worker takes a newer one first.
-            pending = self._pending
-            if pending is not None and pending.request.stamp_ns is None and pending.frame is None:
-                self._pending = replace(pending, frame=frame)
+            for target_id, pending in self._pending.items():
+                if pending.request.stamp_ns is None and pending.frame is None:
+                    self._pending[target_id] = replace(pending, frame=frame)
         return frame, gap_ns
 
-    def ask(self, request: TargetRequest) -> str:
+    def ask(self, request: TargetRequest, followed: Collection[str], most: int) -> str:
         """Queues a target; returns what will happen.
 
+        Args:
+            request: With the id of the target.
+            followed: Ids of the targets that are followed now.
+            most: How many there may be; with 1 a new one takes the place of the one before.
+
         Raises:
-            ValueError: The image that it belongs to is gone.
+            ValueError: The image that it belongs to is gone, or there are as many targets as there may be.
         """
         with self._lock:
+            others = {*followed, *self._pending} - {request.target_id} - self._removed
+            if most > 1 and len(others) >= most:
+                raise ValueError(
+                    f"there are {len(others)} targets ({', '.join(sorted(others))}), as many as max_targets allows: "
+                    "set one of these anew, or remove one"
+                )
             pending, text = _Pending(request), "tracking starts with the next image"
             if request.stamp_ns is not None:
                 pending, text = self._find_image(pending, request.stamp_ns)
-            self._pending = pending
+            if most == 1:
+                self._pending.clear()
+            self._pending[request.target_id] = pending
         return text
 
     def _find_image(self, pending: _Pending, stamp_ns: int) -> tuple[_Pending, str]:
@@ -112,14 +128,25 @@ class Intake:
             )
         raise ValueError(f"no image has this stamp ({age:.3f} s before the newest): use the stamp of one received")
 
-    def ask_reset(self) -> None:
-        """Asks to forget the target and drops what was asked for before."""
+    def ask_removal(self, target_id: str, followed: Collection[str]) -> None:
+        """Asks to forget a target, and drops a request for it. Raises ValueError when there is none of this name."""
         with self._lock:
-            self._pending, self._reset_asked = None, True
+            known = {*followed, *self._pending} - self._removed
+            if target_id not in known:
+                names = ", ".join(sorted(known)) or "none"
+                raise ValueError(f"no target has the id '{target_id}'; targets: {names}")
+            self._pending.pop(target_id, None)
+            self._removed.add(target_id)
 
-    def drop_request(self) -> None:
+    def ask_reset(self) -> None:
+        """Asks to forget all targets and drops what was asked for before."""
         with self._lock:
-            self._pending = None
+            self._pending.clear()
+            self._reset_asked = True
+
+    def drop_requests(self) -> None:
+        with self._lock:
+            self._pending.clear()
 
     def forget_images(self) -> None:
         with self._lock:
@@ -129,20 +156,19 @@ class Intake:
     def take_due(self, frame: Frame | None) -> Due:
         """What has been asked for up to this frame; None: up to the newest image."""
         with self._lock:
-            reset, self._reset_asked = self._reset_asked, False
-            pending = self._pending
-            if pending is None:
-                return Due(reset)
-            stamp_ns, start = pending.request.stamp_ns, pending.frame
-            if start is None and stamp_ns is not None:
-                start = self._history.at(stamp_ns)
-                if start is None and (self._history.newest_ns or 0) > stamp_ns:
-                    self._problem("target", "target refused: no image with its stamp arrived")
-                    self._pending = None
-            if start is None or (frame is not None and start.serial > frame.serial):
-                return Due(reset)
-            self._pending = None
-            return Due(reset, pending.request, start)
+            due = Due(self._reset_asked, self._removed, [])
+            self._reset_asked, self._removed = False, set()
+            for target_id, pending in list(self._pending.items()):
+                stamp_ns, start = pending.request.stamp_ns, pending.frame
+                if start is None and stamp_ns is not None:
+                    start = self._history.at(stamp_ns)
+                    if start is None and (self._history.newest_ns or 0) > stamp_ns:
+                        self._problem("target", "target refused: no image with its stamp arrived")
+                        del self._pending[target_id]
+                if start is not None and (frame is None or start.serial <= frame.serial):
+                    due.requests.append((pending.request, start))
+                    del self._pending[target_id]
+            return due
 
     def between(self, start: Frame, end: Frame | None) -> list[Frame]:
         """The frames kept that arrived after ``start`` and before ``end``, oldest first."""

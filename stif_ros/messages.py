@@ -9,27 +9,25 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from stif_core.tracking import TrackResult
 from stif_ros.msg import Track
+from stif_ros.targets import TargetTrack
 
 NAN = float("nan")
 
 
-def track_message(
-    header: Header, image_size: tuple[int, int], result: TrackResult | None, target_id: str, unseen_ns: int
-) -> Track:
-    """The message for one image.
+def track_message(header: Header, image_size: tuple[int, int], target: TargetTrack | None) -> Track:
+    """The message for one target in one image.
 
     Args:
         header: Of the image.
         image_size: (width, height).
-        result: None while there is no target.
-        target_id: Empty while there is no target.
-        unseen_ns: Time since the target was last seen, ns.
+        target: None while there is no target.
     """
+    result = None if target is None else target.result
+    unseen_ns = 0 if target is None else target.unseen_ns
     message = Track(
         header=header,
-        target_id=target_id,
+        target_id="" if target is None else target.target_id,
         image_width=image_size[0],
         image_height=image_size[1],
         bearing=Vector3(x=NAN, y=NAN, z=NAN),

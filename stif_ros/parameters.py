@@ -48,6 +48,9 @@ PARAMETERS = {
         choices=BACKEND_NAMES,
     ),
     "threads": Parameter(0, "CPU threads of one inference; 0: a core is left to others, four at most.", True, 0, 64),
+    "max_targets": Parameter(
+        1, "Targets followed at a time; with 1 a new target takes the place of the one before.", True, 1, 16
+    ),
     "image_transport": Parameter(
         "raw", "raw subscribes to image, compressed to image/compressed.", True, choices=("raw", "compressed")
     ),

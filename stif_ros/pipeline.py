@@ -1,4 +1,4 @@
-"""From image messages to tracking results: the newest-frame slot, the worker, the target.
+"""From image messages to tracking results: the newest-frame slot, the worker, the targets.
 
 The way of an image: ``add_image`` (the executor's thread) puts it into the intake and the slot; ``_process`` (the
 worker's thread) takes the newest, converts it, tracks, and hands the outcome to ``publish``.
@@ -8,18 +8,19 @@ import math
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stif_core.tracking import Tracker, TrackResult, TrackState
+from stif_core.tracking.target_set import TargetSet
 from stif_ros.history import Frame
 from stif_ros.intake import Intake
 from stif_ros.newest import NewestWorker
 from stif_ros.statistics import Counters
 from stif_ros.target import TargetRequest
+from stif_ros.targets import Targets, TargetTrack
 from stif_ros.transport import TransportLoss
 
 DEFAULT_TARGET_ID = "target"
@@ -29,6 +30,7 @@ DEFAULT_TARGET_ID = "target"
 class PipelineSettings:
     """Values of the node's parameters of the same names."""
 
+    max_targets: int = 1
     history_seconds: float = 2.0
     history_megabytes: float = 256.0
     catch_up_seconds: float = 0.5
@@ -36,35 +38,29 @@ class PipelineSettings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the tracker found in one image.
+    """What was found in one image.
 
     Attributes:
         message: The image message.
         image: (H, W, 3) BGR.
-        result: None while there is no target.
-        target_id: Empty while there is no target.
-        unseen_ns: Time between the stamps of the last image in which the target was seen and this one.
+        tracks: Of all targets, in the order in which they were set.
         skipped: Images that were passed over since the outcome before.
         track_ms: Time that the tracker took.
-        setting: How many times a target had been set; the same number: still the same box followed on.
     """
 
     message: Any
     image: NDArray[np.uint8]
-    result: TrackResult | None
-    target_id: str
-    unseen_ns: int
+    tracks: tuple[TargetTrack, ...]
     skipped: int
     track_ms: float
-    setting: int
 
 
 class TrackingPipeline:
-    """Tracks one target through a stream of image messages; every method may be called from any thread."""
+    """Tracks targets through a stream of image messages; every method may be called from any thread."""
 
     def __init__(
         self,
-        tracker: Tracker,
+        trackers: TargetSet,
         convert: Callable[[Any], NDArray[np.uint8]],
         publish: Callable[[Outcome], None],
         problem: Callable[[str, str], None],
@@ -72,7 +68,7 @@ class TrackingPipeline:
     ) -> None:
         """
         Args:
-            tracker: Used by the worker's thread alone.
+            trackers: Used by the worker's thread alone.
             convert: Image message -> (H, W, 3) BGR; raises ValueError for one that it cannot convert.
             publish: Takes each outcome, in the worker's thread.
             problem: Takes the kind of a problem ("image", "time", "target" or "defect") and a line about it.
@@ -80,17 +76,13 @@ class TrackingPipeline:
         """
         self.counters = Counters()
         self.transport = TransportLoss()
-        self._tracker = tracker
+        self._targets = Targets(trackers)
         self._convert = convert
         self._publish = publish
         self._problem = problem
         self._settings = settings
         self._intake = Intake(problem, settings().history_seconds, settings().history_megabytes)
-        self._target_id = ""
-        self._setting = 0
         self._image_size: tuple[int, int] | None = None
-        self._result: TrackResult | None = None
-        self._last_seen_ns = 0
         self._skipped = 0  # images passed over since the last outcome
         self._worker: NewestWorker[Frame] | None = None
 
@@ -99,23 +91,22 @@ class TrackingPipeline:
         return self._worker is not None
 
     @property
-    def state(self) -> str:
-        """Name of the track's state."""
-        result = self._result
-        return "IDLE" if result is None else result.state.name
+    def states(self) -> dict[str, str]:
+        """Names of the targets' states, by the ids of the targets, in the order in which they were set."""
+        return {track.target_id: track.result.state.name for track in self._targets.tracks}
 
     def start(self) -> None:
-        """Begins to work on images, with fresh counters; a target from before goes on."""
+        """Begins to work on images, with fresh counters; targets from before go on."""
         self.counters, self.transport = Counters(), TransportLoss()
         self._intake.forget_images()
         self._worker = NewestWorker(self._work)
 
     def stop(self) -> None:
-        """Returns when the image in work is done; the target stays, a request that still waits is dropped."""
+        """Returns when the image in work is done; the targets stay, requests that still wait are dropped."""
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.stop()
-        self._intake.drop_request()
+        self._intake.drop_requests()
         self._skipped = 0
 
     def add_image(self, message: Any, sequence: int | None = None, receive_ms: float = math.nan) -> None:
@@ -145,24 +136,38 @@ class TrackingPipeline:
             Its id, and what will happen.
 
         Raises:
-            ValueError: The pipeline does not run, the box does not fit the image, or the image is gone.
+            ValueError: The pipeline does not run, the box does not fit the image, the image is gone, or there are as
+                many targets as there may be.
         """
         worker = self._worker
         if worker is None:
             raise ValueError("the node is not active")
         if self._image_size is not None:
             request.pixels(*self._image_size)
-        text = self._intake.ask(request)
-        target_id = request.target_id or self._target_id or DEFAULT_TARGET_ID
+        ids = self._targets.ids
+        request = replace(request, target_id=request.target_id or next(iter(ids), DEFAULT_TARGET_ID))
+        text = self._intake.ask(request, ids, self._settings().max_targets)
         worker.wake()
-        return target_id, text
+        return request.target_id, text
+
+    def remove_target(self, target_id: str) -> None:
+        """Forgets a target, or a request for it that waits, before the next image is tracked.
+
+        Raises:
+            ValueError: There is none of this name.
+        """
+        self._intake.ask_removal(target_id, self._targets.ids)
+        self._wake()
 
     def reset(self) -> None:
-        """Forgets the target and what was asked for, before the next image is tracked."""
-        worker = self._worker
+        """Forgets the targets and what was asked for, before the next image is tracked."""
         self._intake.ask_reset()
+        self._wake()
+
+    def _wake(self) -> None:
+        worker = self._worker
         if worker is None:
-            self._take_request(None, None)
+            self._take_requests(None, None)
         else:
             worker.wake()
 
@@ -173,7 +178,7 @@ class TrackingPipeline:
         self._skipped += replaced
         try:
             if frame is None:  # woken by a request
-                self._take_request(None, None)
+                self._take_requests(None, None)
                 return
             outcome = self._process(frame)
         except Exception:  # the node must outlive a defect in one image's way; the traceback goes to the log
@@ -204,16 +209,11 @@ class TrackingPipeline:
         if image is None:
             return None
         begin = time.perf_counter()
-        result = self._take_request(frame, image)
-        if result is None and self._target_id:
-            result = self._tracker.track(image)
+        begun_here = self._take_requests(frame, image)
+        self._targets.track(image, frame.stamp_ns, [name for name in self._targets.ids if name not in begun_here])
         track_ms = (time.perf_counter() - begin) * 1000
         self.counters.took("track", track_ms)
-        self._result = result
-        if result is not None and result.state == TrackState.TRACKING:
-            self._last_seen_ns = frame.stamp_ns
-        unseen_ns = 0 if result is None else max(0, frame.stamp_ns - self._last_seen_ns)
-        return Outcome(frame.message, image, result, self._target_id, unseen_ns, self._skipped, track_ms, self._setting)
+        return Outcome(frame.message, image, self._targets.tracks, self._skipped, track_ms)
 
     def _image(self, frame: Frame) -> NDArray[np.uint8] | None:
         begin = time.perf_counter()
@@ -226,32 +226,33 @@ class TrackingPipeline:
         self._image_size = (image.shape[1], image.shape[0])
         return image
 
-    def _take_request(self, frame: Frame | None, image: NDArray[np.uint8] | None) -> TrackResult | None:
-        """Carries out what was asked for up to this frame; a result if the target was set in this very image."""
+    def _take_requests(self, frame: Frame | None, image: NDArray[np.uint8] | None) -> set[str]:
+        """Carries out what was asked for up to this frame; the targets that were set in this very image."""
         due = self._intake.take_due(frame)
         if due.reset:
-            self._target_id, self._result = "", None
-        request, start = due.request, due.frame
-        if request is None or start is None:
-            return None
-        start_image = image if start is frame else self._image(start)
-        if start_image is None:
-            self._problem("target", "target refused: its image could not be used")
-            return None
-        try:
-            box = request.pixels_on_something(start_image)
-        except ValueError as error:
-            self._problem("target", f"target refused: {error}")
-            return None
-        self._result = self._tracker.init(start_image, box)
-        self._setting += 1
-        self._target_id, self._last_seen_ns = request.target_id or self._target_id or DEFAULT_TARGET_ID, start.stamp_ns
-        if start is frame:
-            return self._result
-        self._catch_up(start, frame)
-        return None
+            self._targets.clear()
+        for target_id in due.removed:
+            self._targets.remove(target_id)
+        begun_here = set()
+        for request, start in due.requests:
+            start_image = image if start is frame else self._image(start)
+            if start_image is None:
+                self._problem("target", "target refused: its image could not be used")
+                continue
+            try:
+                box = request.pixels_on_something(start_image)
+            except ValueError as error:
+                self._problem("target", f"target refused: {error}")
+                continue
+            alone = self._settings().max_targets == 1
+            self._targets.set(request.target_id, start_image, box, start.stamp_ns, alone)
+            if start is frame:
+                begun_here.add(request.target_id)
+            else:
+                self._catch_up(request.target_id, start, frame)
+        return begun_here
 
-    def _catch_up(self, start: Frame, end: Frame | None) -> None:
+    def _catch_up(self, target_id: str, start: Frame, end: Frame | None) -> None:
         """Tracks through the images between two frames in at most ``catch_up_seconds``, leaving out some if need be."""
         frames = self._intake.between(start, end)
         budget = self._settings().catch_up_seconds
@@ -259,9 +260,7 @@ class TrackingPipeline:
         while frames:
             image = self._image(frames[0])
             if image is not None:
-                self._result = self._tracker.track(image)
-                if self._result.state == TrackState.TRACKING:
-                    self._last_seen_ns = frames[0].stamp_ns
+                self._targets.track(image, frames[0].stamp_ns, [target_id])
             tracked += 1
             elapsed = time.perf_counter() - begin
             affordable = int((budget - elapsed) / (elapsed / tracked))

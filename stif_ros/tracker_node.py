@@ -26,7 +26,7 @@ from std_srvs.srv import Trigger
 
 from stif_core.io.drawing import draw_track
 from stif_core.io.ros_images import decompress, to_bgr
-from stif_core.tracking import Tracker
+from stif_core.tracking.target_set import TargetSet
 from stif_ros import parameters
 from stif_ros.bearings import Bearings
 from stif_ros.diagnostics import CpuShare, diagnostic_array
@@ -35,8 +35,9 @@ from stif_ros.messages import image_message, track_message
 from stif_ros.msg import TargetInit, Track, TrackArray
 from stif_ros.pipeline import Outcome, PipelineSettings, TrackingPipeline
 from stif_ros.problems import Problems
-from stif_ros.srv import SetTarget
+from stif_ros.srv import RemoveTarget, SetTarget
 from stif_ros.target import read_request
+from stif_ros.targets import TargetTrack
 
 RCLError = rclpy_implementation.RCLError  # rclpy has no public name for it
 REPLAY_MS = 60_000.0  # an image older than this comes from a recording: its latency means nothing
@@ -73,12 +74,13 @@ class TrackerNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         try:
-            tracker = Tracker.load(
+            trackers = TargetSet.load(
                 self._value("model"), self._value("backend"), self._value("threads"), self.get_logger().info
             )
-            self._backend = f"{tracker.backend.name} in {tracker.backend.precision}"
+            self._backend = f"{trackers.backend.name} in {trackers.backend.precision}"
+            trackers.warm_up(self._value("max_targets"))
             self._pipeline = TrackingPipeline(
-                tracker, self._convert, self._publish, self._problem, self._pipeline_settings
+                trackers, self._convert, self._publish, self._problem, self._pipeline_settings
             )
             self._bearings = Bearings(self._value("image_rectified"), partial(self._problem, "camera_info"))
             self._create_interfaces()
@@ -116,6 +118,7 @@ class TrackerNode(LifecycleNode):
         self._release.append(partial(self.destroy_subscription, subscription))
         for kind, name, callback in (
             (SetTarget, "~/set_target", self._on_set_target),
+            (RemoveTarget, "~/remove_target", self._on_remove_target),
             (Trigger, "~/reset", self._on_reset),
         ):
             self._release.append(partial(self.destroy_service, self.create_service(kind, name, callback)))
@@ -207,10 +210,21 @@ class TrackerNode(LifecycleNode):
             response.success, response.message = False, str(error)
         return response
 
+    def _on_remove_target(
+        self, request: RemoveTarget.Request, response: RemoveTarget.Response
+    ) -> RemoveTarget.Response:
+        assert self._pipeline is not None
+        try:
+            self._pipeline.remove_target(request.target_id)
+            response.success, response.message = True, f"'{request.target_id}' is forgotten"
+        except ValueError as error:
+            response.success, response.message = False, str(error)
+        return response
+
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         assert self._pipeline is not None
         self._pipeline.reset()
-        response.success, response.message = True, "the target is forgotten"
+        response.success, response.message = True, "all targets are forgotten"
         return response
 
     def _convert(self, message: Image | CompressedImage) -> NDArray[np.uint8]:
@@ -223,9 +237,8 @@ class TrackerNode(LifecycleNode):
         return self.get_parameter(name).value
 
     def _pipeline_settings(self) -> PipelineSettings:
-        return PipelineSettings(
-            self._value("history_seconds"), self._value("history_megabytes"), self._value("catch_up_seconds")
-        )
+        names = ("max_targets", "history_seconds", "history_megabytes", "catch_up_seconds")
+        return PipelineSettings(*(self._value(name) for name in names))
 
     # -- out, in the worker's thread
 
@@ -234,19 +247,28 @@ class TrackerNode(LifecycleNode):
         if not self.context.ok():  # on the way out, the worker may be a moment behind
             return
         header = outcome.message.header
-        height, width = outcome.image.shape[:2]
-        track = track_message(header, (width, height), outcome.result, outcome.target_id, outcome.unseen_ns)
-        track.frames_skipped = outcome.skipped
-        self._bearings.fill(track, outcome.setting)
-        track.latency_ms = self._latency_ms(header)
-        self._track_publisher.publish(track)
+        tracks = [self._track_message(outcome, target) for target in outcome.tracks]
+        first = tracks[0] if tracks else self._track_message(outcome, None)
+        self._track_publisher.publish(first)
         if self._tracks_publisher.get_subscription_count():
-            self._tracks_publisher.publish(TrackArray(header=header, tracks=[track] if outcome.result else []))
-        self._pipeline.counters.published(track.latency_ms)
+            self._tracks_publisher.publish(TrackArray(header=header, tracks=tracks))
+        self._pipeline.counters.published(first.latency_ms)
         if self._drawn_publisher.get_subscription_count():
-            result = outcome.result
-            drawn = draw_track(outcome.image, result.box, result.score, result.state.name) if result else outcome.image
+            drawn = outcome.image
+            for line, target in enumerate(outcome.tracks):
+                result, name = target.result, target.target_id if len(outcome.tracks) > 1 else ""
+                drawn = draw_track(drawn, result.box, result.score, result.state.name, name, line)
             self._drawn_publisher.publish(image_message(header, drawn))
+
+    def _track_message(self, outcome: Outcome, target: TargetTrack | None) -> Track:
+        header = outcome.message.header
+        height, width = outcome.image.shape[:2]
+        track = track_message(header, (width, height), target)
+        track.frames_skipped = outcome.skipped
+        if target is not None:
+            self._bearings.fill(track, target.setting)
+        track.latency_ms = self._latency_ms(header)
+        return track
 
     def _latency_ms(self, header: Header) -> float:
         """Age of the image, ms; NaN where it was not stamped by this clock."""

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from stif_core.cli.common import PASSED_ON, BackendName, Model, extra_train, progress_bar, user_errors
+from stif_core.cli.common import PASSED_ON, BackendName, Model, Threads, extra_train, progress_bar, user_errors
 from stif_core.weights import DEFAULT_MODEL
 
 app = typer.Typer(no_args_is_help=True, help="Measure speed, and what becomes of lost targets.")
@@ -29,6 +29,35 @@ def benchmark_train(context: typer.Context) -> None:
         print(f"the loader costs  {speed.loader_cost:8.1%}")
         own, loader = (size / 1e9 for size in speed.memory)
         print(f"largest memory: training process {own:.2f} GB, loader process {loader:.2f} GB")
+
+
+@app.command("targets")
+def benchmark_targets(
+    targets: Annotated[list[int] | None, typer.Option(min=1, max=16, help="How many; several times.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Blocks of images for each.")] = 5,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    model: Model = DEFAULT_MODEL,
+    backend: BackendName = "auto",
+    threads: Threads = 0,
+) -> None:
+    """What an image costs with several targets: in common batches, and each by a tracker of its own."""
+    from stif_core.evaluation.target_scaling import measure
+    from stif_core.tracking import Tracker
+
+    with user_errors():
+        counts = targets or [1, 2, 4, 8]
+        tracker = Tracker.load(model, backend, threads)
+        with progress_bar("images", len(counts) * rounds) as advance:
+            found = measure(tracker.backend, tracker.settings, counts, rounds, advance)
+        table = Table("targets", "together, ms", "for each, ms", "apart, ms", "together / apart")
+        for scaling in found:
+            together, apart = scaling.together_ms, scaling.apart_ms
+            cells = (together, together / scaling.targets, apart, together / apart)
+            table.add_row(str(scaling.targets), *(f"{cell:.2f}" for cell in cells))
+        Console().print(f"{tracker.backend.name} in {tracker.backend.precision}, medians of an image")
+        Console().print(table)
+        if json_file:
+            json_file.write_text(json.dumps([asdict(scaling) for scaling in found], indent=2) + "\n")
 
 
 @app.command("lost")

@@ -21,18 +21,23 @@ def draw_box(image: Image, box: ArrayLike, colour: tuple[int, int, int], thickne
         cv2.rectangle(image, (x, y), (x + w, y + h), colour, thickness)
 
 
-def draw_track(image: Image, box: ArrayLike, score: float, state: str) -> Image:
-    """A copy of the image with the box, its state and score."""
+def draw_track(image: Image, box: ArrayLike, score: float, state: str, name: str = "", line: int = 0) -> Image:
+    """A copy of the image with the box, its state and score; several targets have names and a line each."""
     drawn = image.copy()
     scale = max(0.4, image.shape[1] / 900)
     thickness = max(1, round(image.shape[1] / 400))
     colour = STATE_COLOURS.get(state, TRUTH_COLOUR)
     draw_box(drawn, box, colour, thickness)
-    text = f"{state} {score:.2f}"
+    corner = np.asarray(box, dtype=np.float64)[:2]
+    text = f"{name} {state} {score:.2f}".lstrip()
     font = cv2.FONT_HERSHEY_SIMPLEX
     (width, height), below = cv2.getTextSize(text, font, scale, thickness)
-    cv2.rectangle(drawn, (0, 0), (width + 8, height + below + 8), (0, 0, 0), cv2.FILLED)
-    cv2.putText(drawn, text, (4, height + 4), font, scale, colour, thickness, cv2.LINE_AA)
+    top = line * (height + below + 8)
+    cv2.rectangle(drawn, (0, top), (width + 8, top + height + below + 8), (0, 0, 0), cv2.FILLED)
+    cv2.putText(drawn, text, (4, top + height + 4), font, scale, colour, thickness, cv2.LINE_AA)
+    if name and np.isfinite(corner).all():
+        left, bottom = corner.round().astype(int).tolist()
+        cv2.putText(drawn, name, (left, bottom - 4), font, scale, colour, thickness, cv2.LINE_AA)
     return drawn
 
 

@@ -1,5 +1,7 @@
 """Several targets through one stream of images; their passes through the network go in common batches."""
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -7,6 +9,7 @@ from stif_core.runtime.backend import Backend
 from stif_core.tracking.passes import run_together
 from stif_core.tracking.settings import TrackerSettings
 from stif_core.tracking.tracker import Tracker, TrackResult
+from stif_core.weights import DEFAULT_MODEL
 
 
 class TargetSet:
@@ -16,6 +19,26 @@ class TargetSet:
         self.backend = backend
         self.settings = settings
         self._trackers: dict[str, Tracker] = {}
+
+    @classmethod
+    def load(
+        cls,
+        model: str = DEFAULT_MODEL,
+        backend: str = "auto",
+        threads: int = 0,
+        log: Callable[[str], None] = lambda line: None,
+    ) -> "TargetSet":
+        """No targets yet; arguments and errors as for ``Tracker.load``."""
+        tracker = Tracker.load(model, backend, threads, log)
+        return cls(tracker.backend, tracker.settings)
+
+    def warm_up(self, most: int) -> None:
+        """Runs the network once for every number of targets up to ``most``: the first time takes many times as long."""
+        trial = TargetSet(self.backend, self.settings)
+        image = np.zeros((240, 320, 3), np.uint8)
+        for i in range(most):
+            trial.init(str(i), image, (140, 100, 40, 40))
+            trial.track(image)
 
     @property
     def names(self) -> list[str]:
@@ -28,18 +51,15 @@ class TargetSet:
         self._trackers[name] = tracker
         return result
 
-    def track(self, image: NDArray[np.uint8]) -> dict[str, TrackResult]:
-        """Finds all targets in the next image; errors as for ``Tracker.track``."""
-        steps = [tracker.track_steps(image) for tracker in self._trackers.values()]
-        return dict(zip(self._trackers, run_together(self.backend, steps), strict=True))
-
-    def track_one(self, name: str, image: NDArray[np.uint8]) -> TrackResult:
-        """Finds one target; the others do not see the image."""
-        return self._trackers[name].track(image)
+    def track(self, image: NDArray[np.uint8], names: Iterable[str] | None = None) -> dict[str, TrackResult]:
+        """Finds targets in the next image, all unless they are named; errors as for ``Tracker.track``."""
+        wanted = list(self._trackers if names is None else names)
+        steps = [self._trackers[name].track_steps(image) for name in wanted]
+        return dict(zip(wanted, run_together(self.backend, steps), strict=True))
 
     def remove(self, name: str) -> None:
-        """Forgets a target. Raises KeyError for one that is not there."""
-        del self._trackers[name]
+        """Forgets a target, if it is there."""
+        self._trackers.pop(name, None)
 
     def clear(self) -> None:
         """Forgets all."""

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from stif_ros.msg import TargetInit, Track, TrackArray
-from stif_ros.srv import SetTarget
+from stif_ros.srv import RemoveTarget, SetTarget
 
 from stif_core.evaluation.rendered_clip import RenderedClip
 from stif_ros.messages import image_message
@@ -105,6 +105,7 @@ class Robot:
         self._clients = {
             "change": self.node.create_client(ChangeState, "tracker/change_state"),
             "set_target": self.node.create_client(SetTarget, "tracker/set_target"),
+            "remove": self.node.create_client(RemoveTarget, "tracker/remove_target"),
             "reset": self.node.create_client(Trigger, "tracker/reset"),
         }
         self._found: set[str] = set()  # services

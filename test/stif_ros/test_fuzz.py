@@ -116,7 +116,7 @@ class Active:
         self.feed(TargetInit(x=x, y=y, width=w, height=h))
         tracked = self.pipeline.counters.tracked
         self.feed(image_message(Header(), FRAME))
-        return self.pipeline.counters.tracked == tracked + 1 and self.pipeline.state == "TRACKING"
+        return self.pipeline.counters.tracked == tracked + 1 and "TRACKING" in self.pipeline.states.values()
 
     def close(self) -> None:
         self.node.stop()

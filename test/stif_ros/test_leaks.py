@@ -11,7 +11,8 @@ import pytest
 
 from stif_core.io.ros_images import to_bgr
 from stif_core.model.config import NANO
-from stif_core.tracking import Tracker
+from stif_core.tracking import TrackerSettings
+from stif_core.tracking.target_set import TargetSet
 from stif_ros.pipeline import TrackingPipeline
 from stif_ros.target import TargetRequest
 
@@ -24,6 +25,7 @@ class NoNetwork:
     """Stands in for the network, whose time would be all of the test's: the target is always in the middle."""
 
     name = "none"
+    batch = None
     config = NANO
 
     def memorize(self, image, foreground):
@@ -64,9 +66,9 @@ def grown(network: str, warm_up: int, cycles: int) -> tuple[float, int, int]:
 
 
 def _grown(network: str, warm_up: int, cycles: int) -> tuple[float, int, int]:
-    tracker = Tracker(NoNetwork()) if network == "none" else Tracker.load(threads=1)
+    trackers = TargetSet(NoNetwork(), TrackerSettings()) if network == "none" else TargetSet.load(threads=1)
     done, problems = threading.Semaphore(0), []
-    pipeline = TrackingPipeline(tracker, to_bgr, lambda outcome: done.release(), lambda *told: problems.append(told))
+    pipeline = TrackingPipeline(trackers, to_bgr, lambda outcome: done.release(), lambda *told: problems.append(told))
     pipeline.start()
     try:
         before = use(pipeline, done, warm_up, 0)

@@ -19,6 +19,7 @@ from robot import CLIP, RELIABLE, Robot, box_of, header, target_init, use_own_do
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 from stif_ros.msg import Track
+from stif_ros.srv import RemoveTarget
 
 from stif_core.geometry import iou
 
@@ -64,7 +65,7 @@ def test_target_set_by_topic_with_the_stamp_of_an_old_image(robot):
     assert {track.state for track in r.tracks} == {Track.IDLE}
     assert all(not array.tracks for array in r.arrays)
     r.operator.publish(target_init(truth(2), r.stamp(2)))
-    wait_until(lambda: r.tracker._pipeline.state == "TRACKING", "the target")
+    wait_until(lambda: r.tracker._pipeline.states == {"target": "TRACKING"}, "the target")
     track = r.show(r.image(8))
     assert iou(box_of(track), truth(8)) > 0.6
 
@@ -224,6 +225,28 @@ def test_reset_forgets_the_target(robot):
     assert r.show(r.image(0)).state == Track.TRACKING
     assert r.call("reset", Trigger.Request()).success
     assert r.show(r.image(1)).state == Track.IDLE
+
+
+def test_several_targets_are_set_followed_and_removed_one_by_one(robot):
+    r = robot(max_targets=2)
+    assert r.set_target(truth(0), target_id="face").success
+    assert r.set_target((420, 60, 60, 50), target_id="patch").success
+    third = r.set_target((20, 30, 40, 30), target_id="third")
+    assert not third.success
+    assert "as many as max_targets allows" in third.message
+    r.show(r.image(0), r.image(1))
+    wait_until(lambda: len(r.arrays) == 2, "the arrays")
+    array = r.arrays[-1]
+    assert [track.target_id for track in array.tracks] == ["face", "patch"]
+    assert array.header == r.tracks[-1].header == array.tracks[1].header
+    assert r.tracks[-1].target_id == "face"
+    np.testing.assert_array_equal(box_of(r.tracks[-1]), box_of(array.tracks[0]))
+    assert iou(box_of(array.tracks[0]), truth(1)) > 0.6
+    answer = r.call("remove", RemoveTarget.Request(target_id="face"))
+    assert (answer.success, answer.message) == (True, "'face' is forgotten")
+    assert r.show(r.image(2)).target_id == "patch"
+    answer = r.call("remove", RemoveTarget.Request(target_id="face"))
+    assert (answer.success, answer.message) == (False, "no target has the id 'face'; targets: patch")
 
 
 def test_deactivated_node_is_silent_and_goes_on_when_activated_again(robot):

@@ -33,7 +33,7 @@ def test_parameter_is_documented_with_its_default_and_range(name):
 
 
 def test_every_key_of_the_diagnostics_is_documented():
-    pipeline = SimpleNamespace(counters=Counters(), transport=TransportLoss(), state="IDLE", running=False)
+    pipeline = SimpleNamespace(counters=Counters(), transport=TransportLoss(), states={}, running=False)
     message = diagnostic_array(Time(), "tracker", pipeline, None, "onnxruntime", Problems(None), 0.0)
     missing = [value.key for value in message.status[0].values if f"`{value.key}`" not in TEXT]
     assert missing == []

@@ -250,7 +250,7 @@ def test_box_is_taken_up_in_the_image_that_it_was_drawn_on(robot, pick):
     track = robot.show(image_message(header(robot.stamp(6)), FRAMES[6]))
     assert (track.state, track.target_id) == (Track.TRACKING, "face")
     np.testing.assert_allclose(box_of(track), TRUTH[6], atol=12)
-    assert post(pick, "api/reset", {})[1]["message"] == "the target is forgotten"
+    assert post(pick, "api/reset", {})[1]["message"] == "all targets are forgotten"
     assert robot.show(image_message(header(robot.stamp(7)), FRAMES[7])).state == Track.IDLE
 
 

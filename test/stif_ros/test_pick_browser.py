@@ -199,7 +199,7 @@ def test_box_drawn_with_a_finger_on_a_tablet_is_sent(tablet, pick, camera):
     page.wait_for_timeout(1000)
     picture("tablet", page)
     page.click("#reset")
-    wait_for(page, 'document.getElementById("answer").textContent === "The target is forgotten"')
+    wait_for(page, 'document.getElementById("answer").textContent === "All targets are forgotten"')
     assert page.problems == []
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from stif_core.geometry import iou
 from stif_core.io.ros_images import to_bgr
-from stif_core.tracking import Tracker, TrackState
+from stif_core.tracking import TrackState
+from stif_core.tracking.target_set import TargetSet
 from stif_ros.pipeline import PipelineSettings, TrackingPipeline
 from stif_ros.target import TargetRequest, read_request
 
@@ -51,7 +52,7 @@ class Harness:
         self.outcomes, self.problems = [], []
         self.settings = PipelineSettings(**settings)
         self.pipeline = TrackingPipeline(
-            Tracker.load(),
+            TargetSet.load(),
             to_bgr,
             self.outcomes.append,
             lambda _, text: self.problems.append(text),
@@ -94,8 +95,8 @@ def harness():
 def test_without_a_target_every_image_gives_an_empty_outcome(harness):
     h = harness()
     h.feed(image_message(0), image_message(1))
-    assert [o.result for o in h.outcomes] == [None, None]
-    assert h.pipeline.state == "IDLE"
+    assert [o.tracks for o in h.outcomes] == [(), ()]
+    assert h.pipeline.states == {}
 
 
 def test_target_for_the_next_image_starts_there_and_is_followed(harness):
@@ -103,10 +104,10 @@ def test_target_for_the_next_image_starts_there_and_is_followed(harness):
     target_id, text = h.pipeline.set_target(request(0))
     assert (target_id, text) == ("target", "tracking starts with the next image")
     h.feed(*(image_message(i) for i in range(8)))
-    np.testing.assert_allclose(h.outcomes[0].result.box, CLIP.render(0)[1])
+    np.testing.assert_allclose(h.outcomes[0].tracks[0].result.box, CLIP.render(0)[1])
     for i, outcome in enumerate(h.outcomes):
-        assert iou(outcome.result.box, CLIP.render(i)[1]) > 0.5
-    assert {o.target_id for o in h.outcomes} == {"target"}
+        assert iou(outcome.tracks[0].result.box, CLIP.render(i)[1]) > 0.5
+    assert {o.tracks[0].target_id for o in h.outcomes} == {"target"}
 
 
 def test_next_image_is_meant_even_if_newer_ones_come_before_it_is_worked_on(harness):
@@ -123,7 +124,7 @@ def test_next_image_is_meant_even_if_newer_ones_come_before_it_is_worked_on(harn
     wait_until(lambda: len(h.outcomes) == 2)
     assert h.indices() == [0, 5]
     assert h.outcomes[1].skipped == 4
-    assert iou(h.outcomes[1].result.box, CLIP.render(5)[1]) > 0.5
+    assert iou(h.outcomes[1].tracks[0].result.box, CLIP.render(5)[1]) > 0.5
 
 
 def test_old_stamp_starts_there_and_catches_up(harness):
@@ -131,20 +132,20 @@ def test_old_stamp_starts_there_and_catches_up(harness):
     h.feed(*(image_message(i) for i in range(12)))
     _, text = h.pipeline.set_target(request(2, stamp_of(2), "car"))
     assert text == "tracking starts from an image 0.297 s old"
-    wait_until(lambda: h.pipeline.state != "IDLE")
+    wait_until(lambda: h.pipeline.states)
     h.feed(image_message(12))
-    assert h.outcomes[-1].target_id == "car"
-    assert iou(h.outcomes[-1].result.box, CLIP.render(12)[1]) > 0.5
+    assert h.outcomes[-1].tracks[0].target_id == "car"
+    assert iou(h.outcomes[-1].tracks[0].result.box, CLIP.render(12)[1]) > 0.5
 
 
 def test_catching_up_is_bounded_in_time(harness):
     h = harness(catch_up_seconds=0.0)
     h.feed(*(image_message(i) for i in range(10)))
     tracked = []
-    track = h.pipeline._tracker.track
-    h.pipeline._tracker.track = lambda image: (tracked.append(1), track(image))[1]
+    track = h.pipeline._targets._trackers.track
+    h.pipeline._targets._trackers.track = lambda image, names: (tracked.append(1), track(image, names))[1]
     h.pipeline.set_target(request(0, stamp_of(0)))
-    wait_until(lambda: h.pipeline.state != "IDLE")
+    wait_until(lambda: h.pipeline.states)
     h.feed(image_message(10))
     assert len(tracked) <= 2
 
@@ -155,7 +156,7 @@ def test_stamp_of_an_image_that_comes_later_waits_for_it(harness):
     _, text = h.pipeline.set_target(request(2, stamp_of(2)))
     assert text == "tracking starts when the image with this stamp arrives"
     h.feed(image_message(1), image_message(2))
-    assert [o.result is not None for o in h.outcomes] == [False, False, True]
+    assert [len(o.tracks) for o in h.outcomes] == [0, 0, 1]
 
 
 def test_stamp_whose_image_never_came_is_reported(harness):
@@ -163,7 +164,7 @@ def test_stamp_whose_image_never_came_is_reported(harness):
     h.feed(image_message(0))
     h.pipeline.set_target(request(1, stamp_of(1)))
     h.feed(image_message(2))
-    assert h.outcomes[-1].result is None
+    assert h.outcomes[-1].tracks == ()
     assert h.problems == ["target refused: no image with its stamp arrived"]
 
 
@@ -173,7 +174,7 @@ def test_a_newer_request_takes_the_place_of_one_that_waits(harness):
     h.pipeline.set_target(request(3, stamp_of(3), "first"))
     h.pipeline.set_target(request(1, target_id="second"))
     h.feed(*(image_message(i) for i in range(1, 5)))
-    assert [o.target_id for o in h.outcomes[1:]] == ["second"] * 4
+    assert [o.tracks[0].target_id for o in h.outcomes[1:]] == ["second"] * 4
 
 
 def test_stamp_older_than_the_ring_is_refused_with_its_age(harness):
@@ -190,7 +191,7 @@ def test_box_outside_the_image_is_refused(harness):
     outside = TargetRequest("", np.array([700.0, 10, 20, 20]), False, None)
     h.pipeline.set_target(outside)  # the image's size is not known yet
     h.feed(image_message(0))
-    assert h.outcomes[-1].result is None
+    assert h.outcomes[-1].tracks == ()
     assert "outside the image of 640x480" in h.problems[0]
     with pytest.raises(ValueError, match="outside the image of 640x480"):
         h.pipeline.set_target(outside)
@@ -200,7 +201,7 @@ def test_normalized_box_is_scaled(harness):
     h = harness()
     h.pipeline.set_target(TargetRequest("", CLIP.render(0)[1] / (640, 480, 640, 480), True, None))
     h.feed(image_message(0))
-    np.testing.assert_allclose(h.outcomes[0].result.box, CLIP.render(0)[1])
+    np.testing.assert_allclose(h.outcomes[0].tracks[0].result.box, CLIP.render(0)[1])
 
 
 def test_damaged_image_is_reported_and_the_next_one_tracked(harness):
@@ -211,7 +212,7 @@ def test_damaged_image_is_reported_and_the_next_one_tracked(harness):
     h.feed(image_message(0), damaged, image_message(2))
     assert h.pipeline.counters.refused == 1
     assert "image refused" in h.problems[0]
-    assert h.outcomes[-1].result.state == TrackState.TRACKING
+    assert h.outcomes[-1].tracks[0].result.state == TrackState.TRACKING
 
 
 def test_target_bound_to_a_damaged_image_does_not_start(harness):
@@ -220,7 +221,7 @@ def test_target_bound_to_a_damaged_image_does_not_start(harness):
     damaged = image_message(0)
     damaged.encoding = "made_up"
     h.feed(damaged, image_message(1))
-    assert h.outcomes[-1].result is None
+    assert h.outcomes[-1].tracks == ()
     assert any("target refused" in problem for problem in h.problems)
 
 
@@ -230,7 +231,7 @@ def test_time_running_backwards_is_reported_and_survived(harness):
     h.feed(image_message(5), image_message(6), image_message(0), image_message(1))
     assert len(h.outcomes) == 4
     assert "ran backwards by 0.198 s" in h.problems[0]
-    assert h.outcomes[-1].unseen_ns >= 0
+    assert h.outcomes[-1].tracks[0].unseen_ns >= 0
 
 
 def test_images_without_stamps_work(harness):
@@ -238,7 +239,7 @@ def test_images_without_stamps_work(harness):
     h.feed(image_message(0, stamp_ns=0))
     h.pipeline.set_target(request(1))
     h.feed(image_message(1, stamp_ns=0), image_message(2, stamp_ns=0))
-    assert iou(h.outcomes[-1].result.box, CLIP.render(2)[1]) > 0.5
+    assert iou(h.outcomes[-1].tracks[0].result.box, CLIP.render(2)[1]) > 0.5
 
 
 def test_reset_forgets_the_target(harness):
@@ -247,8 +248,7 @@ def test_reset_forgets_the_target(harness):
     h.feed(image_message(0), image_message(1))
     h.pipeline.reset()
     h.feed(image_message(2))
-    assert h.outcomes[-1].result is None
-    assert h.outcomes[-1].target_id == ""
+    assert h.outcomes[-1].tracks == ()
 
 
 def test_target_survives_stop_and_start(harness):
@@ -262,7 +262,7 @@ def test_target_survives_stop_and_start(harness):
     h.pipeline.start()
     h.feed(image_message(2))
     assert len(h.outcomes) == 2
-    assert h.outcomes[-1].result.state == TrackState.TRACKING
+    assert h.outcomes[-1].tracks[0].result.state == TrackState.TRACKING
 
 
 def test_request_that_waits_does_not_survive_a_stop(harness):
@@ -272,21 +272,21 @@ def test_request_that_waits_does_not_survive_a_stop(harness):
     h.pipeline.stop()
     h.pipeline.start()
     h.feed(image_message(8), image_message(9))
-    assert h.outcomes[-1].result is None
+    assert h.outcomes[-1].tracks == ()
 
 
 def test_defect_in_one_image_is_counted_reported_and_survived(harness):
     h = harness()
     h.pipeline.set_target(request(0))
     h.feed(image_message(0))
-    track = h.pipeline._tracker.track
-    h.pipeline._tracker.track = lambda image: 1 / 0
+    track = h.pipeline._targets._trackers.track
+    h.pipeline._targets._trackers.track = lambda image, names: 1 / 0
     h.feed(image_message(1))
-    h.pipeline._tracker.track = track
+    h.pipeline._targets._trackers.track = track
     h.feed(image_message(2))
     assert h.pipeline.counters.refused == 1
     assert "ZeroDivisionError" in h.problems[0]
-    assert h.outcomes[-1].result.state == TrackState.TRACKING
+    assert h.outcomes[-1].tracks[0].result.state == TrackState.TRACKING
 
 
 def test_received_is_tracked_and_skipped_and_refused(harness):
@@ -329,4 +329,90 @@ def test_target_that_hits_nothing_is_refused_and_the_one_before_goes_on(harness,
     h.pipeline.set_target(TargetRequest("other", np.array(box, float), False, None))
     h.feed(wall)
     assert reason in h.problems[0]
-    assert (h.outcomes[-1].target_id, h.outcomes[-1].result.state) == ("face", TrackState.TRACKING)
+    assert (h.outcomes[-1].tracks[0].target_id, h.outcomes[-1].tracks[0].result.state) == ("face", TrackState.TRACKING)
+
+
+# -- several targets
+
+
+def other(index: int, target_id: str) -> TargetRequest:
+    """A patch of the background."""
+    return TargetRequest(target_id, np.array([420.0, 60, 60, 50]), normalized=False, stamp_ns=None)
+
+
+def ids(outcome) -> list[str]:
+    return [track.target_id for track in outcome.tracks]
+
+
+def test_several_targets_are_followed_in_the_order_in_which_they_were_set(harness):
+    h = harness(max_targets=2)
+    h.pipeline.set_target(request(0, target_id="face"))
+    h.pipeline.set_target(other(0, "patch"))
+    h.feed(image_message(0), image_message(1))
+    h.pipeline.set_target(request(2, target_id="face"))  # set anew: it keeps its place
+    h.feed(image_message(2), image_message(3))
+    assert [ids(outcome) for outcome in h.outcomes] == [["face", "patch"]] * 4
+    settings = [outcome.tracks[0].setting for outcome in h.outcomes]
+    assert settings[0] == settings[1] != settings[2] == settings[3]
+    assert iou(h.outcomes[-1].tracks[0].result.box, CLIP.render(3)[1]) > 0.5
+    assert h.pipeline.states == {"face": "TRACKING", "patch": h.outcomes[-1].tracks[1].result.state.name}
+
+
+def test_without_an_id_the_first_target_is_meant(harness):
+    h = harness(max_targets=3)
+    h.pipeline.set_target(request(0, target_id="face"))
+    h.pipeline.set_target(other(0, "patch"))
+    h.feed(image_message(0))
+    assert h.pipeline.set_target(request(1))[0] == "face"
+    h.feed(image_message(1))
+    assert ids(h.outcomes[-1]) == ["face", "patch"]
+
+
+def test_one_target_too_many_is_refused_with_what_can_be_done(harness):
+    h = harness(max_targets=2)
+    h.pipeline.set_target(request(0, target_id="face"))
+    h.pipeline.set_target(other(0, "patch"))  # neither has begun yet
+    with pytest.raises(ValueError, match=r"there are 2 targets \(face, patch\), as many as max_targets allows"):
+        h.pipeline.set_target(other(0, "third"))
+    h.feed(image_message(0))
+    h.pipeline.remove_target("face")
+    h.pipeline.set_target(other(1, "third"))
+    h.feed(image_message(1))
+    assert ids(h.outcomes[-1]) == ["patch", "third"]
+
+
+def test_with_one_target_a_new_one_takes_its_place_once_its_box_is_good(harness):
+    h = harness()
+    h.pipeline.set_target(request(0, target_id="face"))
+    h.feed(image_message(0))
+    h.pipeline.set_target(TargetRequest("nothing", np.array([300.0, 200, 3, 30]), False, None))
+    h.feed(image_message(1))
+    assert ids(h.outcomes[-1]) == ["face"]
+    h.pipeline.set_target(other(2, "patch"))
+    h.feed(image_message(2))
+    assert ids(h.outcomes[-1]) == ["patch"]
+
+
+def test_removing_what_is_not_there_names_the_targets(harness):
+    h = harness(max_targets=2)
+    h.pipeline.set_target(request(0, target_id="face"))
+    h.feed(image_message(0))
+    with pytest.raises(ValueError, match="no target has the id 'nose'; targets: face"):
+        h.pipeline.remove_target("nose")
+    h.pipeline.remove_target("face")
+    with pytest.raises(ValueError, match="no target has the id 'face'; targets: none"):
+        h.pipeline.remove_target("face")
+    h.feed(image_message(1))
+    assert h.outcomes[-1].tracks == ()
+
+
+def test_old_stamp_of_one_target_leaves_the_others_where_they_are(harness):
+    h = harness(max_targets=2)
+    h.pipeline.set_target(other(0, "patch"))
+    h.feed(*(image_message(i) for i in range(12)))
+    h.pipeline.set_target(request(4, stamp_of(4), "face"))
+    wait_until(lambda: "face" in h.pipeline.states)
+    h.feed(image_message(12))
+    assert ids(h.outcomes[-1]) == ["patch", "face"]
+    assert iou(h.outcomes[-1].tracks[1].result.box, CLIP.render(12)[1]) > 0.5
+    assert h.outcomes[-1].tracks[0].result.state == TrackState.TRACKING

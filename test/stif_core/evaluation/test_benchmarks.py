@@ -168,6 +168,17 @@ def test_networks_of_peers_that_are_missing_are_one_line(tmp_path, sequences):
         TrackerNano(tmp_path / "empty")
 
 
+def test_targets_together_and_apart_are_printed_and_kept(tmp_path):
+    file = tmp_path / "targets.json"
+    pytest.importorskip("skimage")  # draws the rendered clip
+    done = command("targets", "--targets", 1, "--targets", 3, "--rounds", 1, "--threads", 1, "--json", file)
+    assert done.exit_code == 0, done.output
+    kept = json.loads(file.read_text())
+    assert [row["targets"] for row in kept] == [1, 3]
+    assert all(row["together_ms"] > 0 and row["apart_ms"] > 0 for row in kept)
+    assert "together / apart" in done.stdout
+
+
 def test_memory_that_a_tracker_keeps_is_seen():
     looks = []
     usage = measure_memory(Recorder(kept=100_000), IMAGES, BOX, 25, lambda: looks.append(1))

@@ -100,11 +100,18 @@ def test_target_set_anew_and_removed(backend, settings):
         targets.init("a", image, (0, 0, 0, 0))
     targets.init("a", image, box)
     assert targets.names == ["a", "b"]
-    assert targets.track_one("b", CLIP.render(1)[0]).state == TrackState.TRACKING
+    assert targets.track(CLIP.render(1)[0], ["b"])["b"].state == TrackState.TRACKING
     targets.remove("a")
     assert list(targets.track(CLIP.render(2)[0])) == ["b"]
     targets.clear()
     assert targets.track(CLIP.render(3)[0]) == {}
+
+
+def test_warm_up_runs_every_number_of_targets_and_leaves_none(backend, settings):
+    targets = TargetSet(backend, settings)
+    targets.warm_up(3)
+    assert {size for function, size in backend.batches if function == "track"} == {1, 2, 3}
+    assert targets.names == []
 
 
 def test_steps_of_different_length_end_each_in_its_own_time(backend):
