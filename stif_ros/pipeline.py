@@ -82,7 +82,7 @@ class TrackingPipeline:
         self._problem = problem
         self._settings = settings
         self._intake = Intake(problem, settings().history_seconds, settings().history_megabytes)
-        self._image_size: tuple[int, int] | None = None
+        self.image_size: tuple[int, int] | None = None  # (width, height) of the newest image
         self._skipped = 0  # images passed over since the last outcome
         self._worker: NewestWorker[Frame] | None = None
 
@@ -142,8 +142,8 @@ class TrackingPipeline:
         worker = self._worker
         if worker is None:
             raise ValueError("the node is not active")
-        if self._image_size is not None:
-            request.pixels(*self._image_size)
+        if self.image_size is not None:
+            request.pixels(*self.image_size)
         ids = self._targets.ids
         request = replace(request, target_id=request.target_id or next(iter(ids), DEFAULT_TARGET_ID))
         text = self._intake.ask(request, ids, self._settings().max_targets)
@@ -223,7 +223,7 @@ class TrackingPipeline:
             self._problem("image", f"image refused: {error}")
             return None
         self.counters.took("convert", (time.perf_counter() - begin) * 1000)
-        self._image_size = (image.shape[1], image.shape[0])
+        self.image_size = (image.shape[1], image.shape[0])
         return image
 
     def _take_requests(self, frame: Frame | None, image: NDArray[np.uint8] | None) -> set[str]:

@@ -62,6 +62,9 @@ def read_request(target_init: Any) -> TargetRequest:
     box = np.array([target_init.x, target_init.y, target_init.width, target_init.height])
     # Where the image's size is not known yet, what can be checked is.
     check_target_box(box, np.inf, np.inf)
-    stamp = target_init.header.stamp
-    stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
-    return TargetRequest(target_init.target_id, box, target_init.normalized, stamp_ns or None)
+    return TargetRequest(target_init.target_id, box, target_init.normalized, stamp_ns_or_none(target_init.header))
+
+
+def stamp_ns_or_none(header: Any) -> int | None:
+    """A header's stamp; None for zero, which means the next image."""
+    return header.stamp.sec * 1_000_000_000 + header.stamp.nanosec or None

@@ -29,14 +29,15 @@ from stif_core.io.ros_images import decompress, to_bgr
 from stif_core.tracking.target_set import TargetSet
 from stif_ros import parameters
 from stif_ros.bearings import Bearings
+from stif_ros.detections import Detections
 from stif_ros.diagnostics import CpuShare, diagnostic_array
 from stif_ros.image_subscription import ImageSubscription
 from stif_ros.messages import image_message, track_message
 from stif_ros.msg import TargetInit, Track, TrackArray
 from stif_ros.pipeline import Outcome, PipelineSettings, TrackingPipeline
 from stif_ros.problems import Problems
-from stif_ros.srv import RemoveTarget, SetTarget
-from stif_ros.target import read_request
+from stif_ros.srv import RemoveTarget, SelectDetection, SetTarget
+from stif_ros.target import TargetRequest, read_request
 from stif_ros.targets import TargetTrack
 
 RCLError = rclpy_implementation.RCLError  # rclpy has no public name for it
@@ -83,6 +84,7 @@ class TrackerNode(LifecycleNode):
                 trackers, self._convert, self._publish, self._problem, self._pipeline_settings
             )
             self._bearings = Bearings(self._value("image_rectified"), partial(self._problem, "camera_info"))
+            self._detections = Detections()
             self._create_interfaces()
         except ValueError as error:
             self.get_logger().error(str(error))
@@ -118,6 +120,7 @@ class TrackerNode(LifecycleNode):
         self._release.append(partial(self.destroy_subscription, subscription))
         for kind, name, callback in (
             (SetTarget, "~/set_target", self._on_set_target),
+            (SelectDetection, "~/select_detection", self._on_select_detection),
             (RemoveTarget, "~/remove_target", self._on_remove_target),
             (Trigger, "~/reset", self._on_reset),
         ):
@@ -143,6 +146,7 @@ class TrackerNode(LifecycleNode):
                 self._problem,
             )
             self._bearings.start(self, self._images.topic)
+            self._detections.start(self)
         except Exception:  # rclpy drops it without a word
             self._say_why("activated")
             self.stop()
@@ -174,6 +178,7 @@ class TrackerNode(LifecycleNode):
         """Ends the worker and the image subscription; the target stays."""
         if self._images is not None:
             self._bearings.stop(self)
+            self._detections.stop(self)
             self._images.close()
             self._images = None
         if self._pipeline is not None:
@@ -201,14 +206,28 @@ class TrackerNode(LifecycleNode):
             self.get_logger().info(f"target_init '{target_id}': {text}")
 
     def _on_set_target(self, request: SetTarget.Request, response: SetTarget.Response) -> SetTarget.Response:
+        self._answer(response, lambda: read_request(request.target))
+        return response
+
+    def _on_select_detection(
+        self, request: SelectDetection.Request, response: SelectDetection.Response
+    ) -> SelectDetection.Response:
+        assert self._pipeline is not None
+        size = self._pipeline.image_size
+        self._answer(response, lambda: self._detections.request(request.detection_id, request.target_id, size))
+        return response
+
+    def _answer(
+        self, response: SetTarget.Response | SelectDetection.Response, read: Callable[[], TargetRequest]
+    ) -> None:
+        """Sets a target and tells the outcome."""
         assert self._pipeline is not None
         try:
-            response.target_id, response.message = self._pipeline.set_target(read_request(request.target))
+            response.target_id, response.message = self._pipeline.set_target(read())
             response.success = True
         except ValueError as error:
-            self._problem("target", f"set_target refused: {error}")
+            self._problem("target", f"target refused: {error}")
             response.success, response.message = False, str(error)
-        return response
 
     def _on_remove_target(
         self, request: RemoveTarget.Request, response: RemoveTarget.Response
