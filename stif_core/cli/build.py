@@ -46,7 +46,7 @@ def build(
         int | None, typer.Option(min=0, max=5, help="0: quick build, 5: fast engine; default: TensorRT's.")
     ] = None,
 ) -> None:
-    """Builds the two TensorRT engines of a model for each target, into its folder, or the user's cache if it must."""
+    """Builds the TensorRT engines of a model for each target, into its folder, or the user's cache if it must."""
     with user_errors():
         models = exported_models(model, precision)
         graphs = [graph for files in models for graph in read_graphs(files)]

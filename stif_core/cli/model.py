@@ -38,7 +38,7 @@ def export(
     ] = None,
     left_out: Annotated[Path, typer.Option(help="List of clips under videos/ that are not used.")] = VALIDATION_CLIPS,
 ) -> None:
-    """Writes the two ONNX graphs of a model and compares them with PyTorch in fp32 (needs the extra [train])."""
+    """Writes the ONNX graphs of a model and compares them with PyTorch in fp32 (needs the extra [train])."""
     with user_errors():
         files = find_model(model)
         _check_export(files, out, precision, batch, footage)
@@ -73,9 +73,9 @@ def export(
                 _compare(network, written, compared, "crops" if footage else "crops of noise")
             else:
                 print("graphs of a fixed batch are not compared: export with --batch dynamic to see how they differ")
-            for path, place in ((written.memorize_onnx, target.memorize_onnx), (written.track_onnx, target.track_onnx)):
-                path.replace(place)
-                print(place)
+            for name, path in written.graphs.items():
+                path.replace(target.graphs[name])
+                print(target.graphs[name])
             if target.folder.resolve() != files.folder.resolve():
                 written.json.replace(target.json)
 

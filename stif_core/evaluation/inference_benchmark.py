@@ -120,7 +120,7 @@ def _grown(files: ModelFiles, backend: str, threads: int) -> float:
 def measure_networks(
     candidates: list[Candidate], batches: list[int], threads: int, advance: Callable[[], None]
 ) -> list[Latency]:
-    """Latency of memorize and track; ``advance`` is called after each of ROUNDS rounds."""
+    """Latency of each function; ``advance`` is called after each of ROUNDS rounds."""
     rate = matrix_rate(threads)
     runs: dict[str, tuple[Callable[[], object], int, int]] = {}
     for candidate in candidates:
@@ -195,9 +195,11 @@ def _functions(backend: Backend, batch: int) -> list[tuple[str, Callable[[], obj
     foreground = np.zeros((batch, 1, size, size), np.uint8)
     foreground[:, :, size // 4 : -size // 4, size // 4 : -size // 4] = 1
     memory = np.repeat(backend.memorize(image, foreground)[:, None], frames, axis=1)
+    enhanced = backend.enhance(memory)
     return [
         ("memorize", lambda: backend.memorize(image, foreground)),
-        ("track", lambda: backend.track(image, memory)),
+        ("enhance", lambda: backend.enhance(memory)),
+        ("track", lambda: backend.track(image, enhanced)),
     ]
 
 

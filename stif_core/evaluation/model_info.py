@@ -13,6 +13,7 @@ def describe(config: StifConfig) -> list[tuple[str, str]]:
     image = torch.zeros(1, 3, size, size, dtype=torch.uint8)
     foreground = torch.zeros(1, 1, size, size, dtype=torch.uint8)
     memory = torch.zeros(1, frames, config.channels, cells, cells)
+    enhanced = torch.zeros(1, config.enhanced_frames, config.channels, cells, cells)
     fused = torch.zeros(1, 2 * config.channels, cells, cells)
     with torch.no_grad():
         trunk_feature = model.branches.query(image.float())
@@ -28,7 +29,8 @@ def describe(config: StifConfig) -> list[tuple[str, str]]:
     ]
     costs = [
         ("memorize", multiply_accumulates(model.memorize, image, foreground)),
-        ("track", multiply_accumulates(model.track, image, memory)),
+        ("enhance", multiply_accumulates(model.enhance, memory)),
+        ("track", multiply_accumulates(model.track, image, enhanced)),
         ("  trunk, one pass", multiply_accumulates(model.branches.query, image.float())),
         ("  neck", multiply_accumulates(model.necks[-1], trunk_feature)),
         ("  head", multiply_accumulates(model.head, fused)),

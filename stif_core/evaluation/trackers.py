@@ -54,7 +54,7 @@ class TrackerChoice:
         if isinstance(tracker, StifBoxes):
             backend = tracker.tracker.backend
             files = replace(find_model(self.model), precision=backend.precision)
-            networks = [files.weights] if backend.name == "torch" else [files.memorize_onnx, files.track_onnx]
+            networks = [files.weights] if backend.name == "torch" else list(files.graphs.values())
             return {
                 "kind": self.kind,
                 "model": files.name,

@@ -54,6 +54,11 @@ class StifConfig:
                 raise ValueError(f"'{name}' of the model is {value!r}, expected a whole number from 1 to {most}")
         return config
 
+    @property
+    def enhanced_frames(self) -> int:
+        """K, the maps of an enhanced memory: one, or all T where STMTrack's read-out attends to each of them."""
+        return 1 if self.ste or self.interaction else self.memory_frames
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

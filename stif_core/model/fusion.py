@@ -6,12 +6,17 @@ from torch import Tensor, nn
 from stif_core.model.config import StifConfig
 
 
+def positions(feature: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, H * W, C); runtimes that keep channels last move nothing for it."""
+    return feature.permute(0, 2, 3, 1).flatten(1, 2)
+
+
 def attend(query: Tensor, key_value: Tensor) -> Tensor:
     """``softmax(Q K^T / sqrt(C)) V`` over positions, with K = V; eq. 8 of the paper, d_k = C (our reading).
 
     Args:
         query: (B, C, H, W).
-        key_value: (B, C, M), the positions attended to.
+        key_value: (B, M, C), the positions attended to.
 
     Returns:
         (B, C, H, W): at each position of ``query`` a blend of ``key_value``.
@@ -19,9 +24,9 @@ def attend(query: Tensor, key_value: Tensor) -> Tensor:
     batch, channels, height, width = query.shape
     # Softmax in fp32: half precision loses the small weights that add up over several hundred positions.
     # Not divided before the product: OpenVINO 2026.4 then computes the int8 graphs wrongly.
-    logits = query.flatten(2).transpose(1, 2) @ key_value / channels**0.5  # (B, N, M)
+    logits = positions(query) @ key_value.transpose(1, 2) / channels**0.5  # (B, N, M)
     weights = logits.float().softmax(dim=2).to(query.dtype)
-    return (weights @ key_value.transpose(1, 2)).transpose(1, 2).reshape(batch, channels, height, width)
+    return (weights @ key_value).reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 class Gate(nn.Module):
@@ -47,8 +52,8 @@ class InteractiveFusion(nn.Module):
         self.query_residual = config.query_residual
 
     def forward(self, memory: Tensor, query: Tensor) -> Tensor:
-        memory_read = attend(query, memory.flatten(2))
-        query_read = attend(memory, query.flatten(2))
+        memory_read = attend(query, positions(memory))
+        query_read = attend(memory, positions(query))
         memory_half = self.memory_gate(memory_read)
         query_half = self.query_gate(query_read)
         if self.memory_residual:
@@ -68,5 +73,5 @@ def memory_readout(memory: Tensor, query: Tensor) -> Tensor:
     Returns:
         (B, 2C, H, W).
     """
-    positions = memory.transpose(1, 2).flatten(2)  # (B, C, T * N)
-    return torch.cat([attend(query, positions), query], dim=1)
+    seen = memory.permute(0, 1, 3, 4, 2).flatten(1, 3)  # (B, T * N, C)
+    return torch.cat([attend(query, seen), query], dim=1)

@@ -40,7 +40,7 @@ def build_branches(trunk: str) -> GoogLeNetBranches | SharedTrunkBranches:
 class Stif(nn.Module):
     """Spatio-temporal interactive fusion tracker (doi 10.3389/fphy.2023.1269638).
 
-    ``memorize`` and ``track`` are the two functions that every runtime executes; ``forward`` joins them for training.
+    ``memorize``, ``enhance`` and ``track`` are what every runtime executes; ``forward`` joins them for training.
     """
 
     def __init__(self, config: StifConfig) -> None:
@@ -75,15 +75,23 @@ class Stif(nn.Module):
         """Feature of a query frame (B, C, n, n), before its enhancement."""
         return self.necks[-1](self.branches.query(image))
 
-    def match(self, memory: Tensor, query: Tensor) -> HeadOutput:
-        """Enhances and fuses memory features (B, T, C, n, n) with a query feature (B, C, n, n)."""
+    def enhanced_memory(self, memory: Tensor) -> Tensor:
+        """What depends on the memory alone: features (B, T, C, n, n) -> (B, K, C, n, n), K as in the configuration."""
+        if self.memory_sde is not None:
+            return self.memory_sde(temporal_enhancement(memory, self.config.tde == "cosine"))[:, None]
+        return memory if self.fusion is None else memory.mean(dim=1, keepdim=True)
+
+    def find(self, enhanced: Tensor, query: Tensor) -> HeadOutput:
+        """Fuses an enhanced memory (B, K, C, n, n) with a query feature (B, C, n, n)."""
         if self.query_sde is not None:
             query = self.query_sde(query)
-        if self.memory_sde is not None:
-            memory = self.memory_sde(temporal_enhancement(memory, self.config.tde == "cosine"))[:, None]
         if self.fusion is None:
-            return self.head(memory_readout(memory, query))
-        return self.head(self.fusion(memory.mean(dim=1), query))
+            return self.head(memory_readout(enhanced, query))
+        return self.head(self.fusion(enhanced.squeeze(1), query))
+
+    def match(self, memory: Tensor, query: Tensor) -> HeadOutput:
+        """Enhances and fuses memory features (B, T, C, n, n) with a query feature (B, C, n, n)."""
+        return self.find(self.enhanced_memory(memory), query)
 
     def forward(self, memory_image: Tensor, foreground: Tensor, query_image: Tensor) -> HeadOutput:
         """Training form.
@@ -101,17 +109,21 @@ class Stif(nn.Module):
         """Runtime form of ``memory_feature``; ``image`` and ``foreground`` are uint8, the feature is fp32."""
         return self.memory_feature(image.to(self.dtype), foreground.to(self.dtype)).float()
 
-    def track(self, image: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def enhance(self, memory: Tensor) -> Tensor:
+        """Runtime form of ``enhanced_memory``; features of ``memorize`` and what comes out are fp32."""
+        return self.enhanced_memory(memory.to(self.dtype)).float()
+
+    def track(self, image: Tensor, enhanced: Tensor) -> tuple[Tensor, Tensor]:
         """Runtime form.
 
         Args:
             image: Query crops, (B, 3, S, S) uint8 BGR.
-            memory: (B, T, C, n, n) fp32, from ``memorize``.
+            enhanced: (B, K, C, n, n) fp32, from ``enhance``.
 
         Returns:
             Scores (B, N), 0 to 1, and boxes (B, N, 4), xyxy in crop pixels.
         """
-        output = self.match(memory.to(self.dtype), self.query_feature(image.to(self.dtype)))
+        output = self.find(enhanced.to(self.dtype), self.query_feature(image.to(self.dtype)))
         score = output.class_logits.sigmoid() * output.centreness_logits.sigmoid()
         if self.config.score == "geometric_mean":
             score = score.sqrt()

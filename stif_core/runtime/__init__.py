@@ -1,1 +1,1 @@
-"""Backends that run the two functions of a trained network."""
+"""Backends that run the three functions of a trained network."""

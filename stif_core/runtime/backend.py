@@ -28,10 +28,13 @@ class Backend(Protocol):
     def memorize(self, image: NDArray[np.uint8], foreground: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Crops (B, 3, S, S) and foreground maps (B, 1, S, S) -> memory features (B, C, n, n)."""
 
+    def enhance(self, memory: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Memory features (B, T, C, n, n), the initial one first -> enhanced memory (B, K, C, n, n)."""
+
     def track(
-        self, image: NDArray[np.uint8], memory: NDArray[np.float32]
+        self, image: NDArray[np.uint8], enhanced: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Query crops (B, 3, S, S) and memory (B, T, C, n, n) -> scores (B, N), boxes (B, N, 4) xyxy crop pixels."""
+        """Query crops (B, 3, S, S), enhanced memory -> scores (B, N), boxes (B, N, 4) xyxy in crop pixels."""
 
 
 def load_backend(
@@ -108,7 +111,7 @@ def _first_usable(files: ModelFiles) -> str:
     if importlib.util.find_spec("torch") and files.weights.exists():
         return "torch"
     raise ValueError(
-        f"no backend can run the model '{files.name}' in {files.folder}: it needs {files.memorize_onnx.name} and "
-        f"{files.track_onnx.name} with openvino or onnxruntime, or {files.weights.name} with torch; for graphs in "
-        "another precision alone say so, as in auto:fp16"
+        f"no backend can run the model '{files.name}' in {files.folder}: it needs "
+        f"{', '.join(path.name for path in files.graphs.values())} with openvino or onnxruntime, or "
+        f"{files.weights.name} with torch; for graphs in another precision alone say so, as in auto:fp16"
     )

@@ -1,10 +1,9 @@
-"""Export of a network to the two ONNX graphs, checked against PyTorch."""
+"""Export of a network to its ONNX graphs, checked against PyTorch."""
 
 import copy
 import itertools
 import warnings
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,12 +25,12 @@ from stif_core.weights import ModelFiles
 OPSET = 17  # the newest that TensorRT 8.6 reads
 LARGEST_HALF = 65504.0
 COSTS = tuple(field.name for field in fields(Costs))
-CARRIED_OVER = ("batch", *COSTS)  # metadata that a quantised graph takes from the one that it is made of
+CARRIED_OVER = ("function", "batch", *COSTS)  # metadata that a quantised graph takes from the one that it is made of
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """Differences between a backend and the fp32 network in PyTorch; memorize and track run one after the other.
+    """Differences between a backend and the fp32 network in PyTorch; its functions run one after the other.
 
     Attributes:
         feature: Largest difference of the memory feature, relative to the largest value.
@@ -60,7 +59,7 @@ class LayerRange:
 
 
 class _Function(nn.Module):
-    """Lets the exporter call one of the network's two runtime functions."""
+    """Lets the exporter call one of the network's runtime functions."""
 
     def __init__(self, model: Stif, name: str) -> None:
         super().__init__()
@@ -92,7 +91,7 @@ def random_crops(config: StifConfig) -> Crops:
 
 
 def export_onnx(model: Stif, files: ModelFiles, batch: int | None = None) -> None:
-    """Writes the two graphs in the precision of ``files``, fp32 or fp16, simplified.
+    """Writes the graphs in the precision of ``files``, fp32 or fp16, simplified.
 
     The memory always holds T frames (a shorter one repeats its initial frame). In fp16 the attention's and the memory's
     softmax, exp and the decoding of boxes stay in fp32, and so do inputs and outputs.
@@ -111,11 +110,13 @@ def export_onnx(model: Stif, files: ModelFiles, batch: int | None = None) -> Non
     image, foreground = (torch.from_numpy(array[: batch or 2]) for array in (crops.memory_image, crops.foreground))
     if batch is not None and batch > len(image):
         image, foreground = (tensor[:1].repeat(batch, 1, 1, 1) for tensor in (image, foreground))
-    with torch.inference_mode():
+    with torch.no_grad():
         feature = model.memorize(image, foreground)
-    memory = feature[:, None].repeat(1, config.memory_frames, 1, 1, 1)
+        memory = feature[:, None].repeat(1, config.memory_frames, 1, 1, 1)
+        enhanced = model.enhance(memory)
     _write(model, "memorize", files, {"image": image, "foreground": foreground}, ["feature"], batch)
-    _write(model, "track", files, {"image": image, "memory": memory}, ["score", "box"], batch)
+    _write(model, "enhance", files, {"memory": memory}, ["enhanced"], batch)
+    _write(model, "track", files, {"image": image, "enhanced": enhanced}, ["score", "box"], batch)
 
 
 def compare(model: Stif, backend: Backend, crops: Crops) -> ExportReport:
@@ -131,10 +132,9 @@ def compare(model: Stif, backend: Backend, crops: Crops) -> ExportReport:
             largest = max(largest, float(np.abs(feature).max()))
         for image, source in zip(crops.query_image, crops.source, strict=True):
             memory, its_memory = (np.repeat(feature[:, None], frames, axis=1) for feature in features[source])
-            score, box = (
-                tensor.numpy()[0] for tensor in model.track(torch.from_numpy(image[None]), torch.from_numpy(memory))
-            )
-            its_score, its_box = (array[0] for array in backend.track(image[None], its_memory))
+            enhanced = model.enhance(torch.from_numpy(memory))
+            score, box = (tensor.numpy()[0] for tensor in model.track(torch.from_numpy(image[None]), enhanced))
+            its_score, its_box = (array[0] for array in backend.track(image[None], backend.enhance(its_memory)))
             best = int(score.argmax())
             differences.append((np.abs(its_score - score).max(), np.abs(its_box[best] - box[best]).max()))
     scores, boxes = np.array(differences).T
@@ -200,14 +200,14 @@ def half_ranges(half: Stif, crops: Crops) -> list[LayerRange]:
             with watch:
                 for image, source in zip(crops.query_image, crops.source, strict=True):
                     memory = features[source][:, None].repeat(1, half.config.memory_frames, 1, 1, 1)
-                    half.track(torch.from_numpy(image[None]), memory)
+                    half.track(torch.from_numpy(image[None]), half.enhance(memory))
     finally:
         watch.remove()
     return sorted((LayerRange(*item) for item in watch.largest.items()), key=lambda layer: -layer.largest)
 
 
 def set_metadata(graph: onnx.ModelProto, files: ModelFiles, config: StifConfig, more: dict[str, str]) -> None:
-    """What a runtime checks before it runs the graph; ``more``: its batch and what one run costs (``CARRIED_OVER``)."""
+    """What a runtime checks before it runs the graph; ``more``: its function, batch and costs (``CARRIED_OVER``)."""
     onnx.helper.set_model_props(
         graph,
         {
@@ -249,7 +249,7 @@ def _costs(model: Stif, function: str, inputs: list[Tensor]) -> dict[str, str]:
 def _write(
     model: Stif, function: str, files: ModelFiles, inputs: dict[str, Tensor], outputs: list[str], batch: int | None
 ) -> None:
-    path: Path = getattr(files, f"{function}_onnx")
+    path = files.graphs[function]
     with warnings.catch_warnings():
         # The tracing exporter needs no package beyond onnx; it says that a newer one exists, and notes each assertion.
         warnings.simplefilter("ignore")
@@ -265,6 +265,7 @@ def _write(
         )
     graph = onnxslim.slim(onnx.load(path))
     costs = _costs(model, function, [tensor[:1] for tensor in inputs.values()])
-    set_metadata(graph, files, model.config, {"batch": "dynamic" if batch is None else str(batch), **costs})
+    more = {"function": function, "batch": "dynamic" if batch is None else str(batch), **costs}
+    set_metadata(graph, files, model.config, more)
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, path)

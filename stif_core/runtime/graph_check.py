@@ -42,14 +42,20 @@ def config_hash(config: StifConfig) -> str:
 
 
 def check_graphs(files: ModelFiles) -> None:
-    """Checks that both graphs are those of the model's JSON file, in the precision that their names say.
+    """Checks that the graphs are those of the model's JSON file, in the precision that their names say.
 
     Raises:
-        ValueError: A file is missing or damaged, or belongs to another configuration or precision; says what to do.
+        ValueError: A file is missing or damaged, is of an older version that had other graphs, or belongs to another
+            configuration or precision; says what to do.
     """
     expected = {"config_hash": config_hash(files.config()), "precision": files.precision}
-    for path in (files.memorize_onnx, files.track_onnx):
+    for name, path in files.graphs.items():
         metadata = read_metadata(path)
+        if metadata.get("function") != name:
+            raise ValueError(
+                f"{path} is not the graph '{name}' that this version runs: write {', '.join(files.graphs)} "
+                "(again) with 'stif export'"
+            )
         for key, value in expected.items():
             if metadata.get(key) != value:
                 raise ValueError(
@@ -65,7 +71,7 @@ def tracking_batch(files: ModelFiles) -> int | None:
         ValueError: They were exported for several crops at a time alone.
     """
     batches = set()
-    for path in (files.memorize_onnx, files.track_onnx):
+    for path in files.graphs.values():
         batch = read_metadata(path).get("batch", "dynamic")
         if batch not in ("dynamic", "1"):
             raise ValueError(
@@ -85,13 +91,13 @@ class Costs:
 
 
 def graph_costs(files: ModelFiles) -> dict[str, Costs]:
-    """What one run of ``memorize`` and of ``track`` costs, as the graphs' metadata say.
+    """What one run of each function costs, as the graphs' metadata say.
 
     Raises:
         ValueError: A file is missing, damaged, or was written before graphs held this.
     """
     costs = {}
-    for name, path in (("memorize", files.memorize_onnx), ("track", files.track_onnx)):
+    for name, path in files.graphs.items():
         metadata = read_metadata(path)
         try:
             costs[name] = Costs(**{field.name: int(metadata[field.name]) for field in fields(Costs)})

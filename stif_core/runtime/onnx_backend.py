@@ -25,7 +25,7 @@ def open_session(model: Path | bytes, threads: int, name: str) -> onnxruntime.In
 
 
 class OnnxBackend:
-    """Runs the exported pair of graphs on the CPU; see ``Backend``."""
+    """Runs the exported graphs on the CPU; see ``Backend``."""
 
     name = "onnxruntime"
 
@@ -35,14 +35,19 @@ class OnnxBackend:
         check_graphs(files)
         self.batch = tracking_batch(files)
         self._memorize = open_session(files.memorize_onnx, threads, str(files.memorize_onnx))
+        self._enhance = open_session(files.enhance_onnx, threads, str(files.enhance_onnx))
         self._track = open_session(files.track_onnx, threads, str(files.track_onnx))
 
     def memorize(self, image: NDArray[np.uint8], foreground: NDArray[np.uint8]) -> NDArray[np.float32]:
         (feature,) = self._memorize.run(None, {"image": image, "foreground": foreground})
         return feature
 
+    def enhance(self, memory: NDArray[np.float32]) -> NDArray[np.float32]:
+        (enhanced,) = self._enhance.run(None, {"memory": memory})
+        return enhanced
+
     def track(
-        self, image: NDArray[np.uint8], memory: NDArray[np.float32]
+        self, image: NDArray[np.uint8], enhanced: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        score, box = self._track.run(None, {"image": image, "memory": memory})
+        score, box = self._track.run(None, {"image": image, "enhanced": enhanced})
         return score, box

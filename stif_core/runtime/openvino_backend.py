@@ -1,6 +1,7 @@
 """Backend on OpenVINO, for CPUs."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
@@ -16,7 +17,7 @@ def computes_in_bf16() -> bool:
 
 
 class OpenVinoBackend:
-    """Runs the exported pair of graphs on the CPU; see ``Backend``.
+    """Runs the exported graphs on the CPU; see ``Backend``.
 
     fp32 graphs run in fp32. What graphs of the other precisions leave in floating point runs in bf16 on processors that
     compute with it, as OpenVINO does by itself.
@@ -30,25 +31,51 @@ class OpenVinoBackend:
         self.precision = files.precision
         check_graphs(files)
         self.batch = tracking_batch(files)
-        self._core = openvino.Core()
-        self._settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+        core = openvino.Core()
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
         if files.precision == "fp32":
-            self._settings["INFERENCE_PRECISION_HINT"] = "f32"
-        self._memorize = self._load(files.memorize_onnx)
-        self._track = self._load(files.track_onnx)
+            settings["INFERENCE_PRECISION_HINT"] = "f32"
+        self._memorize = _Function(core, files.memorize_onnx, settings)
+        self._enhance = _Function(core, files.enhance_onnx, settings)
+        self._track = _Function(core, files.track_onnx, settings)
 
     def memorize(self, image: NDArray[np.uint8], foreground: NDArray[np.uint8]) -> NDArray[np.float32]:
-        result = self._memorize.infer({"image": image, "foreground": foreground}, share_inputs=True)
-        return result["feature"].copy()  # the next inference writes to the same memory
+        (feature,) = self._memorize(image, foreground)
+        return feature
+
+    def enhance(self, memory: NDArray[np.float32]) -> NDArray[np.float32]:
+        (enhanced,) = self._enhance(memory)
+        return enhanced
 
     def track(
-        self, image: NDArray[np.uint8], memory: NDArray[np.float32]
+        self, image: NDArray[np.uint8], enhanced: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        result = self._track.infer({"image": image, "memory": memory}, share_inputs=True)
-        return result["score"].copy(), result["box"].copy()
+        score, box = self._track(image, enhanced)
+        return score, box
 
-    def _load(self, path: Path) -> openvino.InferRequest:
+
+class _Function:
+    """One graph, compiled for single crops, which is a tenth faster than for any number; for that when it is needed."""
+
+    def __init__(self, core: openvino.Core, path: Path, settings: dict[str, Any]) -> None:
+        """Raises ValueError when OpenVINO cannot load the file."""
+        self._core, self._path, self._settings = core, path, settings
+        self._single = self._compile(batch=1)
+        self._any_number: openvino.InferRequest | None = None
+
+    def __call__(self, *inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """The outputs for the inputs, both in the graph's order."""
+        request = self._single
+        if len(inputs[0]) != 1:
+            self._any_number = self._any_number or self._compile(batch=-1)
+            request = self._any_number
+        results = request.infer(inputs, share_inputs=True)
+        return [result.copy() for result in results.values()]  # the next inference writes to the same memory
+
+    def _compile(self, batch: int) -> openvino.InferRequest:
         try:
-            return self._core.compile_model(str(path), "CPU", self._settings).create_infer_request()
+            model = self._core.read_model(self._path)
+            model.reshape({tensor: [batch, *tensor.partial_shape[1:]] for tensor in model.inputs})
+            return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
         except RuntimeError as error:
-            raise ValueError(f"OpenVINO cannot load {path}: {str(error).splitlines()[0]}") from None
+            raise ValueError(f"OpenVINO cannot load {self._path}: {str(error).splitlines()[0]}") from None

@@ -5,6 +5,7 @@ softmax and the decoding of boxes lose too much. Layers whose quantisation alone
 """
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -84,8 +85,9 @@ def quantize(
         for image, foreground in zip(crops.memory_image, crops.foreground, strict=True)
     ]
     features = [backend.memorize(feed["image"], feed["foreground"]) for feed in memorize_feeds]
+    enhanced = [backend.enhance(np.repeat(feature[:, None], frames, axis=1)) for feature in features]
     track_feeds: list[Feed] = [
-        {"image": image[None], "memory": np.repeat(features[i][:, None], frames, axis=1)}
+        {"image": image[None], "enhanced": enhanced[i]}
         for image, i in zip(crops.query_image, crops.source, strict=True)
     ]
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -93,13 +95,12 @@ def quantize(
         effects = sorted(track.effects(advance), key=lambda effect: -effect.score)
         left_out = {effect.layer for effect in effects if effect.left_out}
         memorize = _Quantizer(source.memorize_onnx, memorize_feeds, Path(folder))
-        for quantizer, original, path in (
-            (track, source.track_onnx, target.track_onnx),
-            (memorize, source.memorize_onnx, target.memorize_onnx),
-        ):
+        for quantizer, path in ((track, target.track_onnx), (memorize, target.memorize_onnx)):
             quantizer.write(path, [name for name in quantizer.layers if name not in left_out])
+        shutil.copyfile(source.enhance_onnx, target.enhance_onnx)  # it stays in floating point
+        for name, path in target.graphs.items():
             graph = onnx.load(path)
-            metadata = {entry.key: entry.value for entry in onnx.load(original).metadata_props}
+            metadata = {entry.key: entry.value for entry in onnx.load(source.graphs[name]).metadata_props}
             set_metadata(graph, target, backend.config, {key: metadata[key] for key in CARRIED_OVER})
             onnx.checker.check_model(graph, full_check=True)
             onnx.save(graph, path)

@@ -58,11 +58,14 @@ class RecordingBackend:
         self._memory += zip(image.copy(), foreground.copy(), strict=True)
         return self._backend.memorize(image, foreground)
 
-    def track(self, image: Crop, memory: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def enhance(self, memory: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._backend.enhance(memory)
+
+    def track(self, image: Crop, enhanced: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         self._queries += 1
         if self._queries % self._interval == 0:
             self._query += [(crop, self._initial) for crop in image.copy()]
-        return self._backend.track(image, memory)
+        return self._backend.track(image, enhanced)
 
     def crops(self) -> Crops:
         """Raises ValueError when nothing was tracked."""

@@ -23,26 +23,32 @@ PROGRESS_STEP = 0.1  # of a build, between two lines of the log
 
 
 class TensorRtBackend:
-    """Runs the pair of engines on the GPU; see ``Backend``. The memory stays on the GPU until it changes."""
+    """Runs the engines on the GPU; see ``Backend``. The enhanced memory stays on the GPU until it changes."""
 
     name = "tensorrt"
 
-    def __init__(self, config: StifConfig, memorize: EngineFunction, track: EngineFunction) -> None:
+    def __init__(
+        self, config: StifConfig, memorize: EngineFunction, enhance: EngineFunction, track: EngineFunction
+    ) -> None:
         """Raises ValueError when the engines are not those of a network with this configuration."""
         self.config = config
         self.precision = track.engine.key.precision
         self.batch: int | None = track.engine.key.batch
         self._memorize = memorize
+        self._enhance = enhance
         self._track = track
-        _check_shapes(config, memorize.engine, track.engine)
+        _check_shapes(config, memorize.engine, enhance.engine, track.engine)
 
     def memorize(self, image: NDArray[np.uint8], foreground: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self._memorize({"image": image, "foreground": foreground})["feature"]
 
+    def enhance(self, memory: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._enhance({"memory": memory})["enhanced"]
+
     def track(
-        self, image: NDArray[np.uint8], memory: NDArray[np.float32]
+        self, image: NDArray[np.uint8], enhanced: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        found = self._track({"image": image, "memory": memory})
+        found = self._track({"image": image, "enhanced": enhanced})
         return found["score"], found["box"]
 
 
@@ -50,7 +56,7 @@ def load_tensorrt_backend(files: ModelFiles, log: Log, batch: int = 1) -> Tensor
     """A backend on engines from the cache, or built now, which may take minutes (progress goes to the log).
 
     Args:
-        files: The model; its two ONNX files and its JSON file are needed.
+        files: The model; its ONNX files and its JSON file are needed.
         log: Takes lines for the user.
         batch: Crops that the engines take at once.
 
@@ -77,7 +83,7 @@ def load_tensorrt_backend(files: ModelFiles, log: Log, batch: int = 1) -> Tensor
 def _function(
     library: TensorRt, cuda: Any, graph: Graph, target: Target, batch: int, stream: Any, files: ModelFiles, log: Log
 ) -> EngineFunction:
-    """One of the two functions; an engine that TensorRT refuses, though its file is sound, is built again once."""
+    """One of the functions; an engine that TensorRT refuses, though its file is sound, is built again once."""
 
     def build() -> Engine:
         what = f"the TensorRT engine {graph.model}.{graph.name}"
@@ -86,7 +92,7 @@ def _function(
 
     def load(rebuild: bool) -> EngineFunction:
         engine = cached_engine(engine_key(library, graph, target, batch), files.folder, build, log, rebuild)
-        return EngineFunction(library, cuda, engine, stream, log, kept=frozenset({"memory"}))
+        return EngineFunction(library, cuda, engine, stream, log, kept=frozenset({"enhanced"}))
 
     try:
         return load(rebuild=False)
@@ -108,12 +114,17 @@ def _progress_lines(what: str, log: Log) -> Progress:
     return report
 
 
-def _check_shapes(config: StifConfig, memorize: Engine, track: Engine) -> None:
+def _check_shapes(config: StifConfig, memorize: Engine, enhance: Engine, track: Engine) -> None:
     """Raises ValueError unless the engines' tensors fit the configuration and each other."""
-    size, frames = config.crop_size, config.memory_frames
-    inputs = {spec.name: spec.shape[1:] for spec in (*memorize.inputs, *track.inputs)}
+    size = config.crop_size
+    inputs = {spec.name: spec.shape[1:] for spec in (*memorize.inputs, *enhance.inputs, *track.inputs)}
     feature = next(spec.shape[1:] for spec in memorize.outputs if spec.name == "feature")
-    expected = {"image": (3, size, size), "foreground": (1, size, size), "memory": (frames, *feature)}
+    expected = {
+        "image": (3, size, size),
+        "foreground": (1, size, size),
+        "memory": (config.memory_frames, *feature),
+        "enhanced": (config.enhanced_frames, *feature),
+    }
     if inputs != expected or feature[0] != config.channels:
         raise ValueError(
             f"the engines of '{memorize.key.model}' take {inputs}, the model's JSON file says {expected} "

@@ -26,10 +26,14 @@ class TorchBackend:
         return self._model.memorize(self._tensor(image), self._tensor(foreground)).cpu().numpy()
 
     @torch.inference_mode()
+    def enhance(self, memory: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._model.enhance(self._tensor(memory)).cpu().numpy()
+
+    @torch.inference_mode()
     def track(
-        self, image: NDArray[np.uint8], memory: NDArray[np.float32]
+        self, image: NDArray[np.uint8], enhanced: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        score, box = self._model.track(self._tensor(image), self._tensor(memory))
+        score, box = self._model.track(self._tensor(image), self._tensor(enhanced))
         return score.cpu().numpy(), box.cpu().numpy()
 
     def _tensor(self, array: NDArray[np.generic]) -> torch.Tensor:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from stif_core.crops import SearchWindow, foreground_map, plain_canvas
 from stif_core.geometry import FloatArray, centre, clip_box, xyxy_to_xywh
 from stif_core.model.config import StifConfig
+from stif_core.tracking.memory import MemoryBank
 from stif_core.tracking.passes import Pass, Steps
 from stif_core.tracking.postprocess import best_cell
 from stif_core.tracking.settings import TrackerSettings
@@ -28,14 +29,14 @@ class Locator:
 
     def __init__(self, config: StifConfig) -> None:
         self.crop_size = config.crop_size
-        self.memory_frames = config.memory_frames
+        self._memory_frames = config.memory_frames
 
     def locate(
         self,
         image: NDArray[np.uint8],
         window: SearchWindow,
         size: FloatArray,
-        memory: NDArray[np.float32],
+        enhanced: NDArray[np.float32],
         settings: TrackerSettings,
     ) -> Steps[Sighting]:
         """The best box, its size blended with the one before; the position is not smoothed.
@@ -44,11 +45,11 @@ class Locator:
             image: (H, W, 3) BGR.
             window: Where to look.
             size: Width and height before, (2,), image pixels.
-            memory: (1, T, C, n, n).
+            enhanced: From ``enhance``.
             settings: Those of the post-processing are used.
         """
         crop = window.sample(image, plain_canvas(image, window.size))
-        score, boxes = yield Pass("track", (_channels_first(crop), memory))
+        score, boxes = yield Pass("track", (_channels_first(crop), enhanced))
         peak = best_cell(score[0], boxes[0], size * window.scale, window.size, settings)
         found = window.to_image(xyxy_to_xywh(peak.box_xyxy))
         rate = peak.penalty * peak.score * settings.size_rate
@@ -63,6 +64,11 @@ class Locator:
         foreground = foreground_map(window.to_crop(box), window.size)
         feature: NDArray[np.float32] = yield Pass("memorize", (_channels_first(crop), foreground[None, None]))
         return feature
+
+    def enhance(self, bank: MemoryBank) -> Steps[NDArray[np.float32]]:
+        """The enhanced memory (1, K, C, n, n) of a bank as it is now."""
+        enhanced: NDArray[np.float32] = yield Pass("enhance", (bank.select(self._memory_frames),))
+        return enhanced
 
 
 def _channels_first(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -20,7 +20,6 @@ class MemoryBank:
     def __init__(self, initial: NDArray[np.float32], capacity: int) -> None:
         self._frames = [MemoryFrame(0, initial)]
         self._capacity = capacity
-        self._selected: dict[int, NDArray[np.float32]] = {}  # by their number, until a frame is added
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -35,7 +34,6 @@ class MemoryBank:
 
         The initial frame and the new one are never dropped.
         """
-        self._selected.clear()
         self._frames.append(frame)
         if len(self._frames) > self._capacity:
             inner = range(1, len(self._frames) - 1)
@@ -47,10 +45,8 @@ class MemoryBank:
 
         A bank with fewer frames repeats the initial one.
         """
-        if count not in self._selected:
-            available = min(count, len(self._frames))
-            picks = np.linspace(0, len(self._frames) - 1, available).round().astype(int)
-            chosen = [self._frames[i].feature for i in picks]
-            chosen = [chosen[0]] * (count - available) + chosen
-            self._selected[count] = np.stack(chosen, axis=1)
-        return self._selected[count]
+        available = min(count, len(self._frames))
+        picks = np.linspace(0, len(self._frames) - 1, available).round().astype(int)
+        chosen = [self._frames[i].feature for i in picks]
+        chosen = [chosen[0]] * (count - available) + chosen
+        return np.stack(chosen, axis=1)

@@ -17,7 +17,7 @@ from stif_core.runtime.backend import Backend
 class Pass:
     """A call of one of the backend's functions with a batch of 1; answered by what it returns."""
 
-    function: Literal["memorize", "track"]
+    function: Literal["memorize", "enhance", "track"]
     inputs: tuple[NDArray[Any], ...]
 
 

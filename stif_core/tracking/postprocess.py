@@ -36,18 +36,20 @@ def scale_penalty(size: FloatArray, previous: FloatArray, strength: float) -> Fl
     def change(ratio: FloatArray) -> FloatArray:
         return np.maximum(ratio, 1 / ratio)
 
-    def padded(wh: FloatArray) -> FloatArray:
-        return np.sqrt((wh + wh.mean(axis=-1, keepdims=True)).prod(axis=-1))
+    def padded(width: FloatArray, height: FloatArray) -> FloatArray:
+        margin = (width + height) / 2
+        return np.sqrt((width + margin) * (height + margin))
 
-    shape = change((size[..., 0] / size[..., 1]) / (previous[0] / previous[1]))
-    scale = change(padded(size) / padded(previous))
+    width, height = size[:, 0], size[:, 1]
+    shape = change((width / height) / (previous[0] / previous[1]))
+    scale = change(padded(width, height) / padded(previous[0], previous[1]))
     return np.exp(-(shape * scale - 1) * strength)
 
 
 def cosine_window(offset: FloatArray, reach: float) -> FloatArray:
     """Hann window of an offset (N, 2) from the crop's centre; 0 from ``reach`` on, in each axis."""
-    inside = np.clip(np.abs(offset) / reach, 0, 1)
-    return (0.5 + 0.5 * np.cos(np.pi * inside)).prod(axis=-1)
+    window = 0.5 + 0.5 * np.cos(np.pi * np.minimum(np.abs(offset) / reach, 1))
+    return window[:, 0] * window[:, 1]
 
 
 def best_cell(

@@ -49,18 +49,18 @@ class Reacquisition:
     def __init__(
         self,
         locator: Locator,
-        memory: NDArray[np.float32],
+        enhanced: NDArray[np.float32],
         appearance: Appearance,
         search: WholeImageSearch,
     ) -> None:
         """
         Args:
             locator: The network.
-            memory: (1, T, C, n, n), the initial frame alone.
+            enhanced: The memory of the initial frame alone, see ``Locator.enhance``.
             appearance: What the target looked like in the initial frame.
             search: Orders the windows.
         """
-        self._locator, self._memory, self._appearance, self._search = locator, memory, appearance, search
+        self._locator, self._enhanced, self._appearance, self._search = locator, enhanced, appearance, search
         self._frames = 0
         self.candidate: Candidate | None = None
 
@@ -94,7 +94,7 @@ class Reacquisition:
             count -= 1
             box = self.candidate.sighting.box
             window = SearchWindow.around(box, self._locator.crop_size)
-            sighting = yield from self._locator.locate(image, window, box[2:], self._memory, settings)
+            sighting = yield from self._locator.locate(image, window, box[2:], self._enhanced, settings)
             followed = self._judge(image, sighting, probability, self.candidate.seen)
         other = yield from self._look_around(image, expected, count, probability, settings)
         self.candidate = self._better(followed, other, settings)
@@ -116,7 +116,7 @@ class Reacquisition:
         anywhere = replace(settings, window=0.0)
         best = None
         for window, size in self._search.next_windows(image, centre(expected), reach, count):
-            sighting = yield from self._locator.locate(image, window, size, self._memory, anywhere)
+            sighting = yield from self._locator.locate(image, window, size, self._enhanced, anywhere)
             if best is None or sighting.score > best.score:
                 best = sighting
         return None if best is None else self._judge(image, best, probability, 0)

@@ -110,8 +110,9 @@ class Tracker:
         self._appearance = Appearance.of(image, self._box)
         self._sketch = TargetSketch.of(image, self._box)
         initial = yield from self._locator.memorize(image, self._box)
-        self._initial_memory = np.stack([initial] * self._locator.memory_frames, axis=1)
         self._bank = MemoryBank(initial, self.settings.memory_capacity)
+        self._initial_memory = yield from self._locator.enhance(self._bank)
+        self._memory = self._initial_memory  # enhanced, until the bank changes
         return TrackResult(self._box.copy(), 1.0, 1.0, self._states.state)
 
     def track_steps(self, image: NDArray[np.uint8]) -> Steps[TrackResult]:
@@ -143,12 +144,10 @@ class Tracker:
 
     def _follow(self, image: NDArray[np.uint8]) -> Steps[TrackResult]:
         """Looks around the last box, and elsewhere too once the target is clearly not there."""
-        assert self._bank is not None
         if self._reacquisition is not None:
             self._follow_camera(image)
         window = SearchWindow.around(self._box, self._locator.crop_size)
-        memory = self._bank.select(self._locator.memory_frames)
-        sighting = yield from self._locator.locate(image, window, self._box[2:], memory, self.settings)
+        sighting = yield from self._locator.locate(image, window, self._box[2:], self._memory, self.settings)
         if self._usual_score is None:
             self._usual_score = sighting.score
         probability = self._probability(sighting.score)
@@ -260,6 +259,7 @@ class Tracker:
         if self.settings.memory_capacity > 1 and due and probability >= self.settings.memory_probability:
             feature = yield from self._locator.memorize(image, self._box)
             self._bank.add(MemoryFrame(self._index, feature))
+            self._memory = yield from self._locator.enhance(self._bank)
 
     def _follow_resolution(self, width: int, height: int) -> None:
         """Same aspect ratio: the box scales along. Another one: the target is LOST, searched around the middle."""

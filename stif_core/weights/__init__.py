@@ -18,8 +18,8 @@ PRECISIONS = ("fp32", "fp16", "int8")  # of the ONNX graphs
 class ModelFiles:
     """The files of one model in one folder.
 
-    NAME.json, NAME.safetensors and the two graphs: NAME.memorize.onnx and NAME.track.onnx in fp32, in another precision
-    NAME.fp16.memorize.onnx and so on.
+    NAME.json, NAME.safetensors and the graphs: NAME.memorize.onnx, NAME.enhance.onnx and NAME.track.onnx in fp32, in
+    another precision NAME.fp16.memorize.onnx and so on.
     """
 
     name: str
@@ -39,12 +39,22 @@ class ModelFiles:
         return self._graph("memorize")
 
     @property
+    def enhance_onnx(self) -> Path:
+        return self._graph("enhance")
+
+    @property
     def track_onnx(self) -> Path:
         return self._graph("track")
 
     @property
+    def graphs(self) -> dict[str, Path]:
+        """The files of all functions, by their names."""
+        return {"memorize": self.memorize_onnx, "enhance": self.enhance_onnx, "track": self.track_onnx}
+
+    @property
     def has_graphs(self) -> bool:
-        return self.memorize_onnx.is_file() and self.track_onnx.is_file()
+        """Whether any is there: a model that lacks one of several is an error, and not without graphs."""
+        return any(path.is_file() for path in self.graphs.values())
 
     def _graph(self, function: str) -> Path:
         precision = "" if self.precision == "fp32" else f"{self.precision}."

@@ -17,7 +17,7 @@ from robot import use_own_domain
 from stif_core.weights import SHIPPED
 from stif_ros.tracker_node import TrackerNode
 
-NAMES = ("nano.json", "nano.memorize.onnx", "nano.track.onnx")
+NAMES = ("nano.json", "nano.memorize.onnx", "nano.enhance.onnx", "nano.track.onnx")
 
 
 @pytest.fixture

@@ -3,18 +3,18 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from stif_core.runtime.graph_check import check_graphs
 from stif_core.weights import ModelFiles
 
-GraphName = Literal["memorize", "track"]
-GRAPHS: tuple[GraphName, ...] = ("memorize", "track")
+GraphName = Literal["memorize", "enhance", "track"]
+GRAPHS: tuple[GraphName, ...] = get_args(GraphName)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """One of the two ONNX files of a model."""
+    """One of the ONNX files of a model."""
 
     path: Path
     model: str
@@ -24,7 +24,7 @@ class Graph:
 
 
 def read_graphs(files: ModelFiles) -> list[Graph]:
-    """Both graphs of a model in the precision of ``files``, their metadata checked against its JSON file.
+    """All graphs of a model in the precision of ``files``, their metadata checked against its JSON file.
 
     Raises:
         ValueError: A file is missing or damaged, or is that of another network or precision.
@@ -34,5 +34,5 @@ def read_graphs(files: ModelFiles) -> list[Graph]:
 
 
 def _read(files: ModelFiles, name: GraphName) -> Graph:
-    path = files.memorize_onnx if name == "memorize" else files.track_onnx
+    path = files.graphs[name]
     return Graph(path, files.name, name, hashlib.sha256(path.read_bytes()).hexdigest(), files.precision)

@@ -40,7 +40,7 @@ def fp32_alone(tmp_path) -> ModelFiles:
     """The shipped model without its other precisions."""
     files = ModelFiles("nano", tmp_path / "model")
     files.folder.mkdir()
-    for name in ("json", "memorize_onnx", "track_onnx"):
+    for name in ("json", "memorize_onnx", "enhance_onnx", "track_onnx"):
         shutil.copy(getattr(SHIPPED, name), getattr(files, name))
     return files
 
@@ -118,7 +118,7 @@ def test_infer_prints_and_keeps_networks_trackers_memory_and_estimates(few_round
     assert content["threads"] == 1
     networks = {row["name"]: row for row in content["networks"]}
     assert list(networks) == [
-        f"onnxruntime fp32, {name}, batch {batch}" for batch in (1, 2) for name in ("memorize", "track")
+        f"onnxruntime fp32, {name}, batch {batch}" for batch in (1, 2) for name in ("memorize", "enhance", "track")
     ]
     for row in networks.values():
         assert 0 < row["p50"] <= row["p95"] <= row["p99"]

@@ -50,7 +50,9 @@ def test_shapes(models, name, cells):
     image, foreground = crops(config.crop_size, batch=2)
     feature = model.memorize(image, foreground)
     assert feature.shape == (2, config.channels, cells, cells)
-    score, box = model.track(image, feature[:, None].repeat(1, 3, 1, 1, 1))
+    enhanced = model.enhance(feature[:, None].repeat(1, 3, 1, 1, 1))
+    assert enhanced.shape == (2, 1, config.channels, cells, cells)
+    score, box = model.track(image, enhanced)
     assert score.shape == (2, cells * cells)
     assert box.shape == (2, cells * cells, 4)
     assert ((score >= 0) & (score <= 1)).all()
@@ -166,9 +168,25 @@ def test_memory_of_identical_frames_equals_one_frame(switches):
     model = Stif(replace(NANO, crop_size=128, **switches)).eval()
     image, foreground = crops(128)
     feature = model.memorize(image, foreground)[:, None]
-    one = model.track(image, feature)
-    three = model.track(image, feature.repeat(1, 3, 1, 1, 1))
+    one = model.track(image, model.enhance(feature))
+    three = model.track(image, model.enhance(feature.repeat(1, 3, 1, 1, 1)))
     torch.testing.assert_close(three, one, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("switches", ABLATIONS.values(), ids=ABLATIONS)
+@torch.no_grad()
+def test_enhanced_memory_is_one_map_or_all_frames_where_the_read_out_attends_to_each(switches):
+    torch.manual_seed(0)
+    model = Stif(replace(NANO, crop_size=128, **switches)).eval()
+    image, foreground = crops(128, batch=3)
+    memory = model.memorize(image, foreground)[None]
+    maps = 3 if switches["ste"] is switches["interaction"] is False else 1
+    enhanced = model.enhance(memory)
+    assert enhanced.shape == (1, maps, *memory.shape[2:])
+    assert model.config.enhanced_frames == maps
+    # The training form is the two in one.
+    query = model.query_feature(image[:1].float())
+    torch.testing.assert_close(model.find(enhanced, query), model.match(memory, query), rtol=0, atol=0)
 
 
 def test_enhancement_with_gain_2_starts_as_the_identity():
@@ -233,7 +251,7 @@ def test_training_and_export_form_agree(name):
         expected = expected.sqrt()
     fold_batch_norm(model)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.necks.modules())
-    score, box = model.track(image, model.memorize(image, foreground)[:, None])
+    score, box = model.track(image, model.enhance(model.memorize(image, foreground)[:, None]))
     torch.testing.assert_close(score, expected, rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(box, output.boxes, rtol=1e-3, atol=1e-2)
 

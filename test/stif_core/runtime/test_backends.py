@@ -2,6 +2,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,26 +23,37 @@ def inputs(batch: int = 1, seed: int = 0):
     return image, foreground
 
 
+def memory_of(feature: np.ndarray) -> np.ndarray:
+    """Three memory frames that differ, from features (B, C, n, n)."""
+    return np.stack([feature, 0.9 * feature, np.roll(feature, 1, axis=-1)], axis=1)
+
+
 def test_torch_and_onnxruntime_agree():
     pytest.importorskip("torch")
     image, foreground = inputs(batch=2)
     torch_backend, onnx_backend = load_backend(FILES, "torch"), load_backend(FILES, "onnxruntime")
     feature = onnx_backend.memorize(image, foreground)
     np.testing.assert_allclose(torch_backend.memorize(image, foreground), feature, atol=2e-4)
-    memory = np.repeat(feature[:, None], 3, axis=1)
-    torch_score, torch_box = torch_backend.track(image, memory)
-    score, box = onnx_backend.track(image, memory)
+    enhanced = onnx_backend.enhance(memory_of(feature))
+    assert enhanced.shape == (2, 1, 96, 16, 16)
+    np.testing.assert_allclose(torch_backend.enhance(memory_of(feature)), enhanced, atol=2e-4)
+    torch_score, torch_box = torch_backend.track(image, enhanced)
+    score, box = onnx_backend.track(image, enhanced)
     np.testing.assert_allclose(torch_score, score, atol=2e-4)
     np.testing.assert_allclose(torch_box, box, atol=0.02)
 
 
-def test_a_batch_gives_what_single_crops_give():
+@pytest.mark.parametrize("name", ["onnxruntime:fp32", "openvino:fp32"])
+def test_a_batch_gives_what_single_crops_give(name):
+    pytest.importorskip(name.split(":")[0])
     image, foreground = inputs(batch=3)
-    backend = load_backend(FILES, "onnxruntime")
-    memory = np.repeat(backend.memorize(image, foreground)[:, None], 3, axis=1)
-    score, box = backend.track(image, memory)
+    backend = load_backend(FILES, name)
+    memory = memory_of(backend.memorize(image, foreground))
+    enhanced = backend.enhance(memory)
+    score, box = backend.track(image, enhanced)
     for i in range(3):
-        one_score, one_box = backend.track(image[i : i + 1], memory[i : i + 1])
+        np.testing.assert_allclose(backend.enhance(memory[i : i + 1])[0], enhanced[i], atol=1e-4)
+        one_score, one_box = backend.track(image[i : i + 1], enhanced[i : i + 1])
         np.testing.assert_allclose(one_score[0], score[i], atol=1e-4)
         np.testing.assert_allclose(one_box[0], box[i], atol=0.01)
 
@@ -66,9 +78,10 @@ def test_openvino_agrees_with_onnxruntime():
     feature = expected.memorize(image, foreground)
     # bf16, where the processor has it, keeps eight bits.
     np.testing.assert_allclose(backend.memorize(image, foreground), feature, atol=0.02 * np.abs(feature).max())
-    memory = np.repeat(feature[:, None], 3, axis=1)
-    score, box = expected.track(image, memory)
-    its_score, its_box = backend.track(image, memory)
+    enhanced = expected.enhance(memory_of(feature))
+    np.testing.assert_allclose(backend.enhance(memory_of(feature)), enhanced, atol=0.02 * np.abs(enhanced).max())
+    score, box = expected.track(image, enhanced)
+    its_score, its_box = backend.track(image, enhanced)
     np.testing.assert_allclose(its_score, score, atol=0.02)
     np.testing.assert_allclose(its_box[0, score[0].argmax()], box[0, score[0].argmax()], atol=2)
 
@@ -122,16 +135,52 @@ def test_broken_onnx_file_is_one_clear_error(tmp_path, content, message, backend
     pytest.importorskip(backend)
     (tmp_path / "bad.json").write_text(FILES.json.read_text())
     files = ModelFiles("bad", tmp_path)
-    for path in (files.memorize_onnx, files.track_onnx):
+    for path in files.graphs.values():
         path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         load_backend(files, backend)
 
 
+def copy_graphs(files: ModelFiles) -> None:
+    for name, path in files.graphs.items():
+        path.write_bytes(FILES.graphs[name].read_bytes())
+
+
+@pytest.mark.parametrize("backend", ["auto", "onnxruntime", "openvino"])
+def test_graphs_of_a_version_without_enhance_are_one_clear_error(tmp_path, backend):
+    """Their track graph took all memory frames."""
+    onnx = pytest.importorskip("onnx")
+    if backend != "auto":
+        pytest.importorskip(backend)
+    files = ModelFiles("nano", tmp_path)
+    for path in (files.json, files.weights):
+        path.write_bytes((FILES.folder / path.name).read_bytes())
+    copy_graphs(files)
+    files.enhance_onnx.unlink()
+    with pytest.raises(ValueError, match=r"no ONNX file .*nano\.enhance\.onnx: write it with 'stif export'"):
+        load_backend(files, backend)
+    for path in (files.memorize_onnx, files.track_onnx):
+        graph = onnx.load(path)
+        for entry in list(graph.metadata_props):
+            if entry.key == "function":  # it came with the third graph
+                graph.metadata_props.remove(entry)
+        onnx.save(graph, path)
+    with pytest.raises(ValueError, match=r"memorize\.onnx is not the graph 'memorize' that .* with 'stif export'"):
+        load_backend(files, backend)
+
+
+def test_a_graph_under_the_name_of_another_is_refused(tmp_path):
+    files = ModelFiles("nano", tmp_path)
+    files.json.write_bytes(FILES.json.read_bytes())
+    copy_graphs(files)
+    files.track_onnx.write_bytes(files.memorize_onnx.read_bytes())
+    with pytest.raises(ValueError, match=r"track\.onnx is not the graph 'track'"):
+        load_backend(files, "onnxruntime")
+
+
 def test_graph_that_does_not_fit_its_json_is_refused(tmp_path):
     files = ModelFiles("nano", tmp_path)
-    for name in ("memorize_onnx", "track_onnx"):
-        getattr(files, name).write_bytes(getattr(FILES, name).read_bytes())
+    copy_graphs(files)
     description = FILES.description()
     description["model"]["memory_frames"] = 5
     files.json.write_text(json.dumps(description))
@@ -143,8 +192,7 @@ def test_graph_that_does_not_fit_its_json_is_refused(tmp_path):
 def test_graph_under_the_name_of_another_precision_is_refused(tmp_path):
     files = ModelFiles("nano", tmp_path, "int8")
     files.json.write_bytes(FILES.json.read_bytes())
-    for name in ("memorize_onnx", "track_onnx"):
-        getattr(files, name).write_bytes(getattr(FILES, name).read_bytes())
+    copy_graphs(files)
     with pytest.raises(ValueError, match=r"has precision fp32, .* asks for int8"):
         load_backend(files, "onnxruntime:int8")
 
@@ -189,15 +237,43 @@ def test_export_writes_graphs_that_agree(tmp_path):
     assert report.agrees, report
     import onnx
 
+    enhance = onnx.load(files.enhance_onnx).graph
+    assert [i.name for i in enhance.input] == ["memory"] and [o.name for o in enhance.output] == ["enhanced"]
     graph = onnx.load(files.track_onnx)
-    assert [i.name for i in graph.graph.input] == ["image", "memory"]
+    assert [i.name for i in graph.graph.input] == ["image", "enhanced"]
     assert [o.name for o in graph.graph.output] == ["score", "box"]
     assert graph.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert {p.key: p.value for p in graph.metadata_props}["crop_size"] == "256"
 
 
+def test_exported_graphs_of_a_network_that_reads_all_frames_agree(tmp_path):
+    """STMTrack's read-out attends to every memory frame: its enhanced memory is the memory."""
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    from stif_core.model.config import NANO
+    from stif_core.model.stif import Stif
+    from stif_core.runtime.export import export_onnx
+    from stif_core.runtime.torch_backend import TorchBackend
+
+    config = replace(NANO, crop_size=128, ste=False, query_sde=False, interaction=False)
+    files = ModelFiles("baseline", tmp_path)
+    files.json.write_text(json.dumps({"model": config.to_dict()}))
+    network = Stif(config).eval()
+    export_onnx(network, files)
+    image = np.random.default_rng(0).integers(0, 256, (1, 3, 128, 128), dtype=np.uint8)
+    memory = np.random.default_rng(1).normal(size=(1, 3, 96, 8, 8)).astype(np.float32)
+    expected = TorchBackend(network)
+    for name in ("onnxruntime", "openvino:fp32"):
+        if importlib.util.find_spec(name.split(":")[0]) is None:
+            continue
+        backend = load_backend(files, name)
+        np.testing.assert_array_equal(backend.enhance(memory), memory)
+        for found, right in zip(backend.track(image, memory), expected.track(image, memory), strict=True):
+            np.testing.assert_allclose(found, right, atol=1e-3)
+
+
 def test_shipped_graphs_are_those_of_the_shipped_weights():
-    """The safetensors file and the ONNX pair must not drift apart."""
+    """The safetensors file and the ONNX files must not drift apart."""
     pytest.importorskip("torch")
     image, foreground = inputs(seed=5)
     feature = load_backend(FILES, "onnxruntime").memorize(image, foreground)

@@ -58,12 +58,14 @@ def test_shipped_graphs_of_every_precision_track(clip, backend, precision):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_shipped_graphs_say_what_they_are(precision):
     files = ModelFiles("nano", NANO.folder, precision)
-    for path in (files.memorize_onnx, files.track_onnx):
+    for name, path in files.graphs.items():
         metadata = read_metadata(path)
+        assert metadata["function"] == name
         assert (metadata["model"], metadata["precision"], metadata["crop_size"]) == ("nano", precision, "256")
     costs = graph_costs(files)
     assert costs["track"].multiply_accumulates == pytest.approx(0.561e9, rel=0.01)
     assert costs["track"].parameters < costs["track"].activations
+    assert costs["enhance"].multiply_accumulates == 16 * 16 * 2 * 7 * 7  # the one convolution of 7 x 7
 
 
 def test_recorded_crops_are_those_that_the_tracker_saw(crops):
@@ -96,12 +98,14 @@ def test_true_halves_differ_little_from_fp32(crops):
 
 def test_fp16_graph_keeps_softmax_and_exp_in_fp32():
     onnx = pytest.importorskip("onnx")
-    graph = onnx.shape_inference.infer_shapes(onnx.load(ModelFiles("nano", NANO.folder, "fp16").track_onnx)).graph
-    types = {value.name: value.type.tensor_type.elem_type for value in [*graph.value_info, *graph.output]}
-    of = {op: [types[node.output[0]] for node in graph.node if node.op_type == op] for op in ("Softmax", "Exp", "Conv")}
-    assert len(of["Softmax"]) == 3
-    assert set(of["Softmax"] + of["Exp"]) == {onnx.TensorProto.FLOAT}
-    assert set(of["Conv"]) == {onnx.TensorProto.FLOAT16}
+    files = ModelFiles("nano", NANO.folder, "fp16")
+    for path, softmaxes in ((files.enhance_onnx, 1), (files.track_onnx, 2)):
+        graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+        types = {value.name: value.type.tensor_type.elem_type for value in [*graph.value_info, *graph.output]}
+        of = {op: [types[n.output[0]] for n in graph.node if n.op_type == op] for op in ("Softmax", "Exp", "Conv")}
+        assert len(of["Softmax"]) == softmaxes
+        assert set(of["Softmax"] + of["Exp"]) == {onnx.TensorProto.FLOAT}
+        assert set(of["Conv"]) == {onnx.TensorProto.FLOAT16}
 
 
 @pytest.mark.slow
@@ -130,4 +134,5 @@ def test_int8_leaves_sensitive_layers_alone(crops, tmp_path):
     values = {value.name: onnx.numpy_helper.to_array(value) for value in graph.initializer}
     zero_points = [values[node.input[2]] for node in graph.node if node.op_type == "QuantizeLinear"]
     assert all(point.dtype == np.int8 and not point.any() for point in zero_points)
+    assert "QuantizeLinear" not in {node.op_type for node in onnx.load(target.enhance_onnx).graph.node}
     assert compare(network, load_backend(target, "onnxruntime:int8"), crops).mean_score < 0.05

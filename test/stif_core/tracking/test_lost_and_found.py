@@ -109,11 +109,11 @@ def test_work_while_lost_is_bounded(backend):
 
     class Counting:
         name, config = backend.name, backend.config
-        memorize = staticmethod(backend.memorize)
+        memorize, enhance = staticmethod(backend.memorize), staticmethod(backend.enhance)
 
-        def track(self, image, memory):
+        def track(self, image, enhanced):
             calls.append(len(image))
-            return backend.track(image, memory)
+            return backend.track(image, enhanced)
 
     tracker = Tracker(Counting(), Tracker.load().settings)
     clip = _clip(np.concatenate([_stay(10, 250, 200), absent(40), _stay(12, 330, 250)]))

@@ -71,6 +71,71 @@ def test_lost_target_keeps_its_last_box(tracker, frames):
     assert results[-1].box.tolist() == results[-2].box.tolist()
 
 
+class Watched:
+    """A real backend that notes its calls, and the memory that is in use by what went into ``enhance`` last."""
+
+    def __init__(self, backend) -> None:
+        self.name, self.precision, self.batch = backend.name, backend.precision, backend.batch
+        self.config, self._backend = backend.config, backend
+        self.calls: list[str] = []
+
+    def memorize(self, image, foreground):
+        self.calls.append("memorize")
+        self._feature = self._backend.memorize(image, foreground)
+        return self._feature
+
+    def enhance(self, memory):
+        self.calls.append("enhance")
+        np.testing.assert_array_equal(memory[:, -1], self._feature)  # the newest frame is among them
+        self._enhanced = self._backend.enhance(memory)
+        return self._enhanced
+
+    def track(self, image, enhanced):
+        self.calls.append("track")
+        np.testing.assert_array_equal(enhanced, self._enhanced)
+        return self._backend.track(image, enhanced)
+
+
+def test_memory_is_enhanced_when_it_changes_and_not_otherwise(backend, frames):
+    watched = Watched(backend)
+    tracker = Tracker(watched, Tracker.load().settings)
+    tracker.init(*frames[0])
+    assert watched.calls == ["memorize", "enhance"]
+    changes = 0
+    for image, _ in frames[1:40]:
+        watched.calls.clear()
+        tracker.track(image)
+        changes += "enhance" in watched.calls
+        assert watched.calls in (["track"], ["track", "memorize", "enhance"])
+    assert 2 <= changes <= 4  # every tenth frame
+
+
+def test_lost_target_is_searched_with_the_initial_memory(backend, frames):
+    """It was enhanced at the start: nothing is enhanced for it."""
+    looked_for = []
+
+    class Looking(Watched):
+        def track(self, image, enhanced):
+            looked_for.append(enhanced)
+            return self._backend.track(image, enhanced)
+
+    watched = Looking(backend)
+    tracker = Tracker(watched, Tracker.load().settings)
+    tracker.init(*frames[0])
+    initial = watched._enhanced
+    for image, _ in frames[1:30]:
+        tracker.track(image)
+    assert not np.array_equal(looked_for[-1], initial)
+    empty = CLIP._background(30 / CLIP.fps)
+    while tracker.track(empty).state != TrackState.LOST:
+        pass
+    looked_for.clear()
+    watched.calls.clear()
+    tracker.track(empty)
+    assert looked_for and all(np.array_equal(memory, initial) for memory in looked_for)
+    assert watched.calls == []
+
+
 def test_nothing_is_memorised_while_the_target_is_not_seen(backend, frames):
     tracker = Tracker(backend, TrackerSettings(uncertain_probability=2.0, tracking_probability=2.0, memory_interval=1))
     tracker.init(*frames[0])

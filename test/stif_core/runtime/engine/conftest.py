@@ -26,6 +26,6 @@ def nano(tmp_path) -> ModelFiles:
     """The shipped graphs in a folder of their own."""
     files = ModelFiles("nano", tmp_path / "model")
     files.folder.mkdir()
-    for name in ("json", "memorize_onnx", "track_onnx"):
+    for name in ("json", "memorize_onnx", "enhance_onnx", "track_onnx"):
         shutil.copy(getattr(SHIPPED, name), getattr(files, name))
     return files

@@ -33,11 +33,13 @@ def run_process(*arguments, path="", **options) -> subprocess.CompletedProcess:
 
 
 @needs_rtx
-def test_two_engines_for_each_target_and_a_table(nano):
+def test_an_engine_of_each_graph_for_each_target_and_a_table(nano):
     done = run(nano.folder, "--target", "SM86,SM120")
     assert done.exit_code == 0, done.stderr
     names = sorted(path.name.rsplit(".", 2)[0] for path in nano.folder.glob("*.engine"))
     assert names == [
+        "nano.enhance.SM120.fp32-b1",
+        "nano.enhance.SM86.fp32-b1",
         "nano.memorize.SM120.fp32-b1",
         "nano.memorize.SM86.fp32-b1",
         "nano.track.SM120.fp32-b1",
@@ -50,13 +52,13 @@ def test_two_engines_for_each_target_and_a_table(nano):
 @needs_rtx
 def test_a_folder_s_precisions_are_all_built_or_those_that_are_named(nano):
     half = replace(nano, precision="fp16")
-    for name in ("memorize_onnx", "track_onnx"):
-        shutil.copy(getattr(replace(find_model("nano"), precision="fp16"), name), getattr(half, name))
+    for name, path in half.graphs.items():
+        shutil.copy(replace(find_model("nano"), precision="fp16").graphs[name], path)
     assert run(nano.folder, "--target", "SM86", "--precision", "fp16").exit_code == 0
     built = [path.name for path in nano.folder.glob("*.engine")]
-    assert len(built) == 2 and all(".fp16-b1." in name for name in built)
+    assert len(built) == 3 and all(".fp16-b1." in name for name in built)
     assert run(nano.json, "--target", "SM86").exit_code == 0
-    assert len(list(nano.folder.glob("*.engine"))) == 4
+    assert len(list(nano.folder.glob("*.engine"))) == 6
 
 
 @needs_rtx
@@ -122,7 +124,7 @@ def test_where_the_model_s_folder_takes_no_files_the_engines_go_to_the_user_s_ca
     (nano.folder / LOCK).mkdir()  # as in a read-only folder the lock cannot be opened, not even by root
     done = run(nano.folder, "--target", "SM86")
     assert done.exit_code == 0, done.stderr
-    assert len(list((tmp_path / "home/stif").glob("nano.*.engine"))) == 2
+    assert len(list((tmp_path / "home/stif").glob("nano.*.engine"))) == 3
     assert done.stdout.splitlines()[-1] == str(tmp_path / "home/stif")
     assert not list(nano.folder.glob("*.engine"))
 

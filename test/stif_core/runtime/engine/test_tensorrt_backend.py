@@ -58,10 +58,12 @@ def test_it_gives_what_onnxruntime_gives(nano, monkeypatch, records):
         feature = backend.memorize(image, foreground)
         np.testing.assert_allclose(feature, reference.memorize(image, foreground), atol=1e-4)
         memory = np.repeat(feature[:, None], 3, axis=1)
-        for found, expected in zip(backend.track(image, memory), reference.track(image, memory), strict=True):
+        enhanced = reference.enhance(memory)
+        np.testing.assert_allclose(backend.enhance(memory), enhanced, atol=1e-4)
+        for found, expected in zip(backend.track(image, enhanced), reference.track(image, enhanced), strict=True):
             np.testing.assert_allclose(found, expected, atol=1e-3)
             assert found.dtype == np.float32
-    assert cuda.calls["launch"] == (6 if records else 0)
+    assert cuda.calls["launch"] == (9 if records else 0)
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -73,19 +75,21 @@ def test_any_number_of_crops_runs_in_pieces_of_the_engine_s_batch(nano, monkeypa
     feature = backend.memorize(image, foreground)
     np.testing.assert_allclose(feature, reference.memorize(image, foreground), atol=1e-4)
     memory = np.repeat(feature[:, None], 3, axis=1)
-    for found, expected in zip(backend.track(image, memory), reference.track(image, memory), strict=True):
+    enhanced = reference.enhance(memory)
+    np.testing.assert_allclose(backend.enhance(memory), enhanced, atol=1e-4)
+    for found, expected in zip(backend.track(image, enhanced), reference.track(image, enhanced), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def test_the_memory_is_uploaded_only_when_it_changes(nano, cuda):
+def test_the_enhanced_memory_is_uploaded_only_when_it_changes(nano, cuda):
     backend = load_tensorrt_backend(nano, print)
-    memory = np.random.default_rng(0).normal(size=(1, 3, 96, 16, 16)).astype(np.float32)
+    enhanced = np.random.default_rng(0).normal(size=(1, 1, 96, 16, 16)).astype(np.float32)
     image, _ = crops(1)
-    backend.track(image, memory)
+    backend.track(image, enhanced)
     cuda.calls.clear()
-    first = backend.track(image, memory)
+    first = backend.track(image, enhanced)
     assert cuda.calls == {"launch": 1, "upload": 1, "execute": 1, "download": 2}
-    second = backend.track(image, memory * 1.5)
+    second = backend.track(image, enhanced * 1.5)
     assert cuda.calls["upload"] == 3
     assert np.abs(second[0] - first[0]).max() > 0
 
@@ -107,7 +111,7 @@ def test_engines_are_built_once_with_progress_in_the_log(nano, cuda):
         "building the TensorRT engine nano.memorize: 50%",
         "building the TensorRT engine nano.memorize: 100%",
     ]
-    assert len(list(nano.folder.glob("*.engine"))) == 2
+    assert len(list(nano.folder.glob("*.engine"))) == 3
     log.clear()
     load_tensorrt_backend(nano, log.append)
     assert log == ["tensorrt 10.13.3 on Simulated GPU (SM86), fp32"]
@@ -138,13 +142,15 @@ def test_engine_with_other_tensors_than_its_header_is_refused(nano, cuda, monkey
 def test_wrong_shapes_are_an_error(nano, cuda):
     backend = load_tensorrt_backend(nano, print)
     image, _ = crops(1)
-    with pytest.raises(ValueError, match=r"track takes 'memory' of shape \(B, 3, 96, 16, 16\), got \(1, 2, 96, 16, 16"):
-        backend.track(image, np.zeros((1, 2, 96, 16, 16), np.float32))
+    with pytest.raises(
+        ValueError, match=r"track takes 'enhanced' of shape \(B, 1, 96, 16, 16\), got \(1, 3, 96, 16, 16"
+    ):
+        backend.track(image, np.zeros((1, 3, 96, 16, 16), np.float32))
 
 
 def test_gpu_memory_is_freed_with_the_backend(nano, cuda):
     backend = load_tensorrt_backend(nano, print)
-    assert len(cuda.memory) == 14  # seven tensors, each on both sides
+    assert len(cuda.memory) == 18  # nine tensors, each on both sides
     del backend
     gc.collect()
     assert not cuda.memory
@@ -173,9 +179,11 @@ def test_a_real_gpu_gives_what_onnxruntime_gives(nano):
     expected = reference.memorize(image, foreground)
     feature = backend.memorize(image, foreground)
     np.testing.assert_allclose(feature, expected, atol=0.02 * np.abs(expected).max())  # TF32
-    memory = np.repeat(expected[:, None], 3, axis=1)
-    score, box = backend.track(image, memory)
-    expected_score, expected_box = reference.track(image, memory)
+    enhanced = reference.enhance(np.repeat(expected[:, None], 3, axis=1))
+    found = backend.enhance(np.repeat(expected[:, None], 3, axis=1))
+    np.testing.assert_allclose(found, enhanced, atol=0.02 * np.abs(enhanced).max())
+    score, box = backend.track(image, enhanced)
+    expected_score, expected_box = reference.track(image, enhanced)
     np.testing.assert_allclose(score, expected_score, atol=0.02)
     best = expected_score.argmax()
     np.testing.assert_allclose(box[0, best], expected_box[0, best], atol=1.0)
