@@ -1,7 +1,9 @@
 """Decoded training images, kept in memory up to a bound."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ class ImageReader:
     """Decodes images and keeps the latest; every loader process has one of its own."""
 
     def __init__(self, kept_bytes: int) -> None:
-        self._kept: LRUCache[Path, Image] = LRUCache(kept_bytes, getsizeof=_bytes)
+        self._kept: LRUCache[str, Image] = LRUCache(kept_bytes, getsizeof=_bytes)
 
     def image(self, path: Path) -> Image:
         """An image as BGR, (H, W, 3); do not write into it, it is kept.
@@ -27,13 +29,29 @@ class ImageReader:
         Raises:
             ValueError: The file is missing or no image.
         """
-        image = self._kept.get(path)
-        if image is None:
-            image = read_frame(path)
-            if image.nbytes <= self._kept.maxsize:
-                self._kept[path] = image
-        return image
+        return self._get(path, read_frame)
 
     def mask(self, path: Path) -> Image:
-        """(H, W), 255 on objects."""
-        return np.where(self.image(path)[..., 0] > 0, 255, 0).astype(np.uint8)
+        """(H, W), 255 on objects, their edges soft by a pixel; do not write into it, it is kept.
+
+        Raises:
+            ValueError: As for ``image``.
+        """
+        return self._get(path, read_mask)
+
+    def _get(self, path: Path, read: Callable[[Path], Image]) -> Image:
+        key = str(path)  # hashed once, a path in every look-up
+        image = self._kept.get(key)
+        if image is None:
+            image = read(path)
+            if image.nbytes <= self._kept.maxsize:
+                self._kept[key] = image
+        return image
+
+
+def read_mask(path: Path) -> Image:
+    """A mask as ``ImageReader.mask`` gives it."""
+    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if grey is None:
+        raise ValueError(f"cannot read the image {path}")
+    return cv2.GaussianBlur(cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY)[1], (3, 3), 0)

@@ -25,6 +25,7 @@ class IndexBuilder:
         self._track_video: list[int] = []
         self._row_frames: list[np.ndarray] = []
         self._boxes: list[np.ndarray] = []
+        self._absent: list[np.ndarray] = []
         self._rows = 0
 
     def add_video(
@@ -33,6 +34,7 @@ class IndexBuilder:
         tracks: Mapping[str, tuple[ArrayLike, ArrayLike]],
         group: str = "",
         masks: Sequence[str] | None = None,
+        absent: ArrayLike = (),
     ) -> None:
         """Adds a video, unless no track of it has a box.
 
@@ -41,6 +43,7 @@ class IndexBuilder:
             tracks: Object id -> positions in ``frames`` (n,), ascending, and boxes xywh in image pixels (n, 4).
             group: Class or source of the video.
             masks: Path of the mask of each frame, empty where there is none.
+            absent: Positions in ``frames`` at which the one object is labelled as hidden or out of view, ascending.
         """
         kept = {name: rows for name, rows in tracks.items() if len(np.asarray(rows[0]))}
         if not kept:
@@ -53,6 +56,7 @@ class IndexBuilder:
             self._row_frames.append((positions + first).astype(np.int32))
             self._boxes.append(np.asarray(boxes, np.float32).reshape(len(positions), 4))
             self._rows += len(positions)
+        self._absent.append((np.asarray(absent, np.int64) + first).astype(np.int32))
         # Arrays at once: millions of Python objects would take gigabytes.
         self._frames.append(np.array([name.encode() for name in frames], np.bytes_))
         self._masks.append(np.array([name.encode() for name in masks or [""] * len(frames)], np.bytes_))
@@ -64,7 +68,7 @@ class IndexBuilder:
         """Raises ValueError when nothing was added."""
         if not self._rows:
             raise ValueError(f"no labelled box in {self.root}")
-        masks = np.concatenate(self._masks)
+        masks, absent = np.concatenate(self._masks), np.concatenate(self._absent)
         return TrackIndex(
             self.name,
             self.root,
@@ -77,4 +81,5 @@ class IndexBuilder:
             np.concatenate(self._row_frames),
             np.concatenate(self._boxes),
             masks if (masks != b"").any() else None,
+            absent if len(absent) else None,
         )

@@ -13,8 +13,9 @@ import numpy as np
 from stif_core.cache import default_cache
 from stif_core.data.track_index import TrackIndex
 
-FORMAT = 1  # raise it when the arrays, or what the readers put into them, change
-ARRAYS = ("frames", "video_frames", "group_of_video", "track_rows", "track_video", "row_frame", "boxes", "masks")
+FORMAT = 2  # raise it when the arrays, or what the readers put into them, change
+OPTIONAL = ("masks", "absent")
+ARRAYS = ("frames", "video_frames", "group_of_video", "track_rows", "track_video", "row_frame", "boxes", *OPTIONAL)
 DESCRIPTION = "index.json"
 
 
@@ -92,7 +93,7 @@ def _load(folder: Path, root: Path, stamps: dict[str, list[int]]) -> TrackIndex 
         if (list(array.shape), array.dtype.str) != (shape, dtype):
             raise ValueError(f"{name}.npy is not the array that {DESCRIPTION} tells of")
         arrays[name] = array
-    if set(ARRAYS) - {"masks"} - set(arrays):
+    if set(ARRAYS) - set(OPTIONAL) - set(arrays):
         raise ValueError(f"{DESCRIPTION} does not tell of all arrays")
     return TrackIndex(name=content["name"], root=root / content["root"], groups=list(content["groups"]), **arrays)
 

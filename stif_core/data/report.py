@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stif_core.data.images import Image
-from stif_core.data.samples import Sample, SampleDataset, SampleSettings
+from stif_core.data.planner import SampleSettings
+from stif_core.data.samples import Sample, SampleDataset
 from stif_core.data.track_index import TrackIndex
 from stif_core.geometry import check_target_box
 from stif_core.io.drawing import contact_sheet, draw_box
@@ -142,14 +143,16 @@ def _box_problem(path: Path, box: NDArray[np.float32], width: int, height: int) 
 
 def source_of(dataset: SampleDataset, index: int) -> str:
     """Name of the data set that sample ``index`` is drawn from, or ``RENDERED``."""
-    source = dataset.source_of(index)
+    source = dataset.planner.source_of(index)
     return RENDERED if source is None else source.index.name
 
 
 def first_of_each(dataset: SampleDataset, count: int) -> tuple[list[Drawn], list[str]]:
     """The first ``count`` training samples of every source, ordered by source, and why others could not be drawn."""
-    names = [*(source.index.name for source in dataset.sources), RENDERED]
-    drawn: dict[str, list[Drawn]] = {name: [] for name, share in zip(names, dataset.shares, strict=True) if share > 0}
+    names = [*(source.index.name for source in dataset.planner.sources), RENDERED]
+    drawn: dict[str, list[Drawn]] = {
+        name: [] for name, share in zip(names, dataset.planner.shares, strict=True) if share > 0
+    }
     tries: Counter[str] = Counter()
     errors = []
     for index in range(SCANNED):

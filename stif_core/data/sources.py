@@ -88,6 +88,26 @@ class TrackSource:
         memory = np.sort(rng.choice(near, memory_frames, replace=len(near) < memory_frames))
         return [self._place(track, int(row)) for row in memory], self._place(track, query)
 
+    def draw_absent(self, track: int, memory: list[Place], window: int, rng: np.random.Generator) -> Place | None:
+        """A frame at most ``window`` from each memory frame in which the object is labelled as hidden or out of view.
+
+        With the box that it has in the labelled frame nearest in time, which is where a tracker would look for it. None
+        where there is no such frame; then nothing is drawn from ``rng``.
+        """
+        if self.index.absent is None:
+            return None
+        first, end = self.index.video_frames[self.index.track_video[track]]
+        low = max(int(first), max(place.frame for place in memory) - window)
+        high = min(int(end), min(place.frame for place in memory) + window + 1)
+        # Of the array's own type: another one would have the whole array converted.
+        start, stop = np.searchsorted(self.index.absent, np.array([low, high], self.index.absent.dtype))
+        if stop <= start:
+            return None
+        frame = int(self.index.absent[int(rng.integers(start, stop))])
+        rows = self._rows(track)
+        nearest = rows[np.abs(self.index.row_frame[rows].astype(np.int64) - frame).argmin()]
+        return Place(track, frame, self._place(track, int(nearest)).box)
+
     def same_video(self, a: int, b: int) -> bool:
         """Whether two tracks belong to one video."""
         return bool(self.index.track_video[a] == self.index.track_video[b])

@@ -37,6 +37,8 @@ class TrackIndex:
         row_frame: Frame of each row, (R,), ascending within a track.
         boxes: Box of each row, xywh in image pixels, (R, 4) float32.
         masks: Path of the mask of all objects in each frame, (F,) bytes, empty where there is none; or None.
+        absent: Frames in which the object of their video is labelled as hidden or out of view, (A,), ascending; a frame
+            without a row that is not among them is one without a label; or None.
     """
 
     name: str
@@ -50,6 +52,7 @@ class TrackIndex:
     row_frame: NDArray[np.int32]
     boxes: NDArray[np.float32]
     masks: NDArray[np.bytes_] | None = None
+    absent: NDArray[np.int32] | None = None
 
     def path(self, frame: int) -> Path:
         return self.root / self.frames[frame].decode()

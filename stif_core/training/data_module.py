@@ -1,17 +1,24 @@
 """The data sets of a training configuration, as a LightningDataModule."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import cv2
 import torch
 from lightning.pytorch import LightningDataModule
+from rich.progress import track
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, default_collate
 
 from stif_core.data.datasets import BALANCE, Roots, read_data
 from stif_core.data.folder import read_clip_list
-from stif_core.data.samples import SampleDataset, SampleSettings
+from stif_core.data.on_device import draw_batch
+from stif_core.data.picture_store import PictureStore, pictures_of
+from stif_core.data.plan_tensors import PlanPacker
+from stif_core.data.planner import SamplePlanner, SampleSettings
+from stif_core.data.samples import SampleDataset
 from stif_core.data.sources import TrackSource
 from stif_core.data.track_index import TrackIndex
 from stif_core.evaluation.sequences import Sequence
@@ -42,6 +49,14 @@ class StepSampler(Sampler[list[int]]):
             yield list(range(start, start + self.part))
 
 
+@dataclass(frozen=True)
+class StoreSettings:
+    """What of the data set is kept where the training runs."""
+
+    gigabytes: float = 20.0  # what all pictures and masks may take, of each rank
+    side: int = 512  # pixels; pictures with a longer side are made smaller
+
+
 class TrackingDataModule(LightningDataModule):
     """Draws training samples from several data sets, and tracks on clips that are kept out of training."""
 
@@ -57,6 +72,8 @@ class TrackingDataModule(LightningDataModule):
         steps_per_epoch: int = 400,
         workers: int = 1,
         kept_gigabytes: float = 3.0,
+        draw_on: Literal["loader", "device"] = "loader",
+        store: StoreSettings = StoreSettings(),
         validation_clips: Path | None = None,
         got10k_exclude: Path | None = None,
         cache: Path | None = None,
@@ -75,6 +92,9 @@ class TrackingDataModule(LightningDataModule):
             steps_per_epoch: Training steps between two validations.
             workers: Loader processes of each rank.
             kept_gigabytes: Decoded images that each of them keeps.
+            draw_on: ``loader``: its processes draw the crops; ``device``: the device that trains draws them, and keeps
+                the whole data set, so that a GPU need not wait for CPUs. JPEG is then left out of the augmentation.
+            store: What is kept there.
             validation_clips: List of clips below the root of ``folder`` to validate on; kept out of training.
             got10k_exclude: List of GOT-10k videos that are left out.
             cache: Folder for the indices of large data sets; default: ~/.cache/stif.
@@ -94,6 +114,10 @@ class TrackingDataModule(LightningDataModule):
         self.steps_per_epoch = steps_per_epoch
         self.workers = workers
         self.kept_bytes = int(kept_gigabytes * 1e9)
+        self.draw_on = draw_on
+        self.store_settings = store
+        self.store: PictureStore | None = None
+        self.packer: PlanPacker | None = None
         self.validation_clips = validation_clips
         self.got10k_exclude = got10k_exclude
         self.cache = cache
@@ -118,17 +142,19 @@ class TrackingDataModule(LightningDataModule):
     def samples(
         self, sources: list[TrackSource], ratios: list[float], rendered: float, backgrounds: list[Path]
     ) -> SampleDataset:
-        """Training samples of these sources. Raises ValueError as ``SampleDataset``."""
+        """Training samples of these sources. Raises ValueError as ``SamplePlanner``."""
         return SampleDataset(
-            sources,
-            ratios,
-            rendered,
-            backgrounds,
-            self.sampling,
-            self.crop_size,
-            self.memory_frames,
-            self.seed,
-            self.kept_bytes,
+            SamplePlanner(
+                sources,
+                ratios,
+                rendered,
+                backgrounds,
+                self.sampling,
+                self.crop_size,
+                self.memory_frames,
+                self.seed,
+                self.kept_bytes,
+            )
         )
 
     def setup(self, stage: str) -> None:
@@ -144,6 +170,21 @@ class TrackingDataModule(LightningDataModule):
         self.dataset = self.samples(sources, list(self.ratios.values()), self.rendered, data.backgrounds)
         if held_out:
             self.validation = read_validation(self.roots.of("folder_videos"), held_out)
+        if stage == "fit" and self.draw_on == "device":
+            self.store = self._read_store(pictures_of(data.indices, data.backgrounds))
+            self.packer = PlanPacker(self.store, self.crop_size)
+
+    def _read_store(self, pictures: list[tuple[Path, Path | None]]) -> PictureStore:
+        rank = self.trainer.global_rank if self.trainer else 0
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        shown = track(pictures, "reading the data set", disable=rank != 0)
+        return PictureStore(shown, self.store_settings.side, int(self.store_settings.gigabytes * 1e9), device)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Draws the crops, where the loader gave their plans alone."""
+        if self.store is None or not isinstance(batch, dict):  # or the number of a validation clip
+            return batch
+        return draw_batch(batch, self.store, self.crop_size)
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         trainer = self.trainer
@@ -156,10 +197,11 @@ class TrackingDataModule(LightningDataModule):
             lambda: trainer.global_step,
         )
         return DataLoader(
-            self.dataset,
+            self.dataset if self.packer is None else self.dataset.planner,  # type: ignore[arg-type]
             batch_sampler=sampler,
             num_workers=self.workers,
             prefetch_factor=4 if self.workers else None,
+            collate_fn=channels_last if self.packer is None else self.packer,
             worker_init_fn=_use_one_thread,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,  # they keep what they decoded
@@ -172,6 +214,14 @@ class TrackingDataModule(LightningDataModule):
         count = len(self.validation)
         numbers = [*range(count), *([-1] * (-count % trainer.world_size))]
         return DataLoader(numbers[trainer.global_rank :: trainer.world_size], batch_size=None)  # type: ignore[arg-type]
+
+
+def channels_last(samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """A batch of samples; its images, (..., 3, S, S), lie in memory with the channels last, as the network does."""
+    images = ("memory", "query")
+    samples = [sample | {name: sample[name].movedim(-3, -1) for name in images} for sample in samples]
+    batch = default_collate(samples)
+    return batch | {name: batch[name].movedim(-1, -3) for name in images}
 
 
 def _use_one_thread(worker: int) -> None:

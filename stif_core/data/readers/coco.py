@@ -45,7 +45,8 @@ def read_coco(root: Path, progress: Callable[[], None] = lambda: None) -> TrackI
     for name in sorted(videos):
         if name not in there:
             expect_file(root / IMAGES / name, "COCO 2017")
-        builder.add_video(*videos[name])
+        video = videos[name]
+        builder.add_video(video.frames, video.tracks)
         progress()
     return builder.build()
 

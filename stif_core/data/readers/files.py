@@ -23,6 +23,7 @@ class Video(NamedTuple):
     frames: list[str]  # paths below the root of the index
     tracks: dict[str, Rows]
     group: str = ""
+    absent: Sequence[int] | NDArray[np.int64] = ()  # positions at which the one object is labelled as absent
 
 
 def add_all(
@@ -31,7 +32,7 @@ def add_all(
     """Adds the video that ``read`` makes of each item, in their order; several are read at once."""
     with ThreadPoolExecutor(READERS) as pool:
         for video in pool.map(read, items):
-            builder.add_video(*video)
+            builder.add_video(video.frames, video.tracks, video.group, absent=video.absent)
             progress()
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from stif_core.data.index_builder import IndexBuilder
 from stif_core.data.readers.files import (
     Video,
@@ -35,9 +37,9 @@ def read_got10k(
 
     ``list.txt`` names the videos; ``VIDEO/`` holds ``00000001.jpg`` and on, and a line per frame in
     ``groundtruth.txt`` (x,y,w,h), ``absence.label`` (1: absent) and ``cover.label`` (0: hidden, to 8: all visible).
-    Frames with the object absent or hidden get no row. The group of a video is ``object_class`` in ``meta_info.ini``.
-    The training set comes as 19 zips; extracted into folders of their own, ``train/GOT-10k_Train_split_01/VIDEO``,
-    they are found too.
+    Frames with the object absent or hidden get no row, and are noted as such. The group of a video is ``object_class``
+    in ``meta_info.ini``. The training set comes as 19 zips; extracted into folders of their own,
+    ``train/GOT-10k_Train_split_01/VIDEO``, they are found too.
 
     Args:
         root: Folder that holds ``train`` and ``val``.
@@ -91,8 +93,9 @@ def _read_video(root: Path, video: str) -> Video:
     cover = read_labels(expect_file(folder / "cover.label", "GOT-10k"))
     images = numbered_files(folder, ".jpg")
     check_counts(folder, images=len(images), boxes=len(boxes), absence_labels=len(absent), cover_labels=len(cover))
-    rows = rows_with_object(boxes, (absent == 0) & (cover > 0), FIRST_PIXEL)
-    return Video([f"{video}/{name}" for name in images], {"": rows}, _object_class(folder))
+    present = (absent == 0) & (cover > 0)
+    rows = rows_with_object(boxes, present, FIRST_PIXEL)
+    return Video([f"{video}/{name}" for name in images], {"": rows}, _object_class(folder), np.flatnonzero(~present))
 
 
 def _object_class(folder: Path) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from stif_core.data.index_builder import IndexBuilder
 from stif_core.data.readers.files import (
     Video,
@@ -103,7 +105,7 @@ def read_lasot(root: Path, progress: Callable[[], None] = lambda: None) -> Track
 
     ``CLASS/CLASS-N/`` holds ``img/00000001.jpg`` and on, ``groundtruth.txt`` (a line x,y,w,h per frame), and
     ``full_occlusion.txt`` and ``out_of_view.txt`` (one line of 0 and 1, separated by commas). Frames with the object
-    hidden or out of view get no row. The group of a video is its class.
+    hidden or out of view get no row, and are noted as such. The group of a video is its class.
 
     Args:
         root: Folder of the 70 class folders; ``LaSOTBenchmark`` in the download.
@@ -133,5 +135,6 @@ def _read_video(root: Path, video: str) -> Video:
     check_counts(
         folder, images=len(images), boxes=len(boxes), full_occlusion_labels=len(hidden), out_of_view_labels=len(outside)
     )
-    rows = rows_with_object(boxes, (hidden == 0) & (outside == 0), FIRST_PIXEL)
-    return Video([f"{video}/img/{name}" for name in images], {"": rows}, group)
+    present = (hidden == 0) & (outside == 0)
+    rows = rows_with_object(boxes, present, FIRST_PIXEL)
+    return Video([f"{video}/img/{name}" for name in images], {"": rows}, group, np.flatnonzero(~present))

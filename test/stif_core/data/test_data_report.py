@@ -11,6 +11,7 @@ pytest.importorskip("lightning")
 
 from stif_core.cli import app
 from stif_core.data.folder import read_folder
+from stif_core.data.planner import SamplePlanner, SampleSettings
 from stif_core.data.report import (
     CAPTION,
     TILE,
@@ -21,7 +22,7 @@ from stif_core.data.report import (
     source_of,
     spread,
 )
-from stif_core.data.samples import Sample, SampleDataset, SampleSettings
+from stif_core.data.samples import Sample, SampleDataset
 from stif_core.data.sources import TrackSource
 from stif_core.training.data_config import load_data_module
 
@@ -75,7 +76,8 @@ def edit_record(index, line, **changes):
 def dataset_of(data_root, ratios=(1.0, 2.0), rendered=1.0):
     data = read_folder(data_root, set())
     sources = [TrackSource(index, 1.0, 6, 10) for index in (data.stills, data.videos)]
-    return SampleDataset(sources, list(ratios), rendered, data.backgrounds, SampleSettings(), 96, 2, seed=3)
+    planner = SamplePlanner(sources, list(ratios), rendered, data.backgrounds, SampleSettings(), 96, 2, seed=3)
+    return SampleDataset(planner)
 
 
 def test_check_counts_what_the_data_sets_hold(check, tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stif_core.data.index_builder import IndexBuilder
-from stif_core.data.index_cache import ARRAYS, cached_index, default_cache
+from stif_core.data.index_cache import ARRAYS, OPTIONAL, cached_index, default_cache
 
 BOX = [1.5, 2.0, 3.0, 4.0]
 
@@ -16,15 +16,16 @@ BOX = [1.5, 2.0, 3.0, 4.0]
 class Reader:
     """Counts how often it is asked."""
 
-    def __init__(self, masks=None):
+    def __init__(self, masks=None, absent=()):
         self.calls = 0
         self.masks = masks
+        self.absent = absent
 
     def __call__(self, root, progress, **options):
         self.calls += 1
         progress()
         builder = IndexBuilder("counted", root / "images")
-        builder.add_video(["a.jpg", "b.jpg"], {"0": ([0, 1], [BOX, BOX])}, "cat", self.masks)
+        builder.add_video(["a.jpg", "b.jpg"], {"0": ([0, 1], [BOX, BOX])}, "cat", self.masks, self.absent)
         return builder.build()
 
 
@@ -50,19 +51,19 @@ def assert_equal(one, other):
             assert a == b
 
 
-@pytest.mark.parametrize("masks", [None, ["", "b.png"]])
-def test_second_time_the_data_set_is_not_read(root, cache, masks):
-    read = Reader(masks)
+@pytest.mark.parametrize(("masks", "absent"), [(None, ()), (["", "b.png"], [1])])
+def test_second_time_the_data_set_is_not_read(root, cache, masks, absent):
+    read = Reader(masks, absent)
     first = cached_index("counted", root, read, cache, watched=["list.txt"])
     second = cached_index("counted", root, read, cache, watched=["list.txt"])
     assert read.calls == 1
     assert_equal(first, second)
-    assert_equal(Reader(masks)(root, lambda: None), second)
+    assert_equal(Reader(masks, absent)(root, lambda: None), second)
 
 
 def test_arrays_are_mapped_from_disk(root, cache):
     index = cached_index("counted", root, Reader(), cache)
-    for name in set(ARRAYS) - {"masks"}:
+    for name in set(ARRAYS) - set(OPTIONAL):
         array = getattr(index, name)
         assert not array.flags.writeable
         assert isinstance(array.base, np.memmap)

@@ -34,6 +34,7 @@ def test_absent_and_hidden_frames_carry_no_row_and_boxes_count_from_zero(root, t
     last = f"train/{A}/00000004.jpg"
     assert tracks_of(index)[first] == [{first: [346, 442, 429, 272], last: [346, 442, 429, 272]}]
     assert len(index.frames) == 12
+    assert index.absent.tolist() == [1, 2, 5, 6, 9, 10]  # hidden in the second frame of each video, absent in the third
     assert cv2.imread(str(index.path(11))).shape == (8, 8, 3)
     assert [index.groups[group] for group in index.group_of_video] == ["ctenophore", "bear", "ctenophore"]
 

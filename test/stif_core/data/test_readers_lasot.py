@@ -46,6 +46,19 @@ def test_hidden_and_absent_frames_carry_no_row_and_boxes_count_from_zero(root, t
     ]
 
 
+def test_hidden_and_absent_frames_are_known_as_such(root, write_tree):
+    # A box without an area in a frame that is labelled as seen is a missing label, not an absence.
+    write_tree({"airplane/airplane-2/out_of_view.txt": "0,0,0,0"})
+    index = read_lasot(root)
+    assert [index.frames[frame].decode() for frame in index.absent[:3]] == [
+        "airplane/airplane-2/img/00000002.jpg",
+        "airplane/airplane-3/img/00000002.jpg",
+        "airplane/airplane-3/img/00000004.jpg",
+    ]
+    assert len(index.absent) == 1 + 31 * 2
+    assert not set(index.absent) & set(index.row_frame)
+
+
 @pytest.mark.parametrize("gone", ["airplane", "airplane/airplane-5", "airplane/airplane-5/img", "airplane/airplane-2"])
 def test_missing_folder_is_named(root, gone):
     shutil.rmtree(root / gone)

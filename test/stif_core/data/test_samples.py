@@ -1,12 +1,15 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from stif_core.data.folder import read_folder  # noqa: E402
-from stif_core.data.samples import SampleDataset, SampleSettings  # noqa: E402
+from stif_core.data.index_builder import IndexBuilder  # noqa: E402
+from stif_core.data.planner import SamplePlanner, SampleSettings  # noqa: E402
+from stif_core.data.samples import SampleDataset  # noqa: E402
 from stif_core.data.sources import TrackSource  # noqa: E402
 
 SIZE = 128
@@ -16,7 +19,8 @@ SETTINGS = SampleSettings()
 def dataset(data_root, settings=SETTINGS, ratios=(1.0, 1.0), rendered=1.0, memory_frames=2):
     data = read_folder(data_root, {"source/held"})
     sources = [TrackSource(index, 1.0, 6, 10) for index in (data.stills, data.videos)]
-    return SampleDataset(sources, list(ratios), rendered, data.backgrounds, settings, SIZE, memory_frames, seed=3)
+    planner = SamplePlanner(sources, list(ratios), rendered, data.backgrounds, settings, SIZE, memory_frames, seed=3)
+    return SampleDataset(planner)
 
 
 def test_sample_depends_on_its_index_alone(data_root):
@@ -74,9 +78,36 @@ def test_without_negatives_every_real_query_shows_its_target(data_root):
     assert np.mean(absent) > 0.4
 
 
+def test_query_may_show_the_video_while_its_target_is_hidden(tmp_path):
+    builder = IndexBuilder("labelled", tmp_path)
+    for video in range(3):
+        for t in range(6):
+            path = tmp_path / f"{video}/{t}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            cv2.imwrite(str(path), np.full((80, 100, 3), 40 * t + 20, np.uint8))
+        seen = [0, 1, 4, 5]
+        builder.add_video(
+            [f"{video}/{t}.jpg" for t in range(6)], {"": (seen, [[30.0, 30.0, 20.0, 20.0]] * 4)}, absent=[2, 3]
+        )
+    source = TrackSource(builder.build(), 1.0, 6, 10)
+    settings = replace(SETTINGS, negatives=0.5, hidden=1.0)
+    planner = SamplePlanner([source], [1.0], 0.0, [], settings, SIZE, 2, seed=3)
+    plans = [planner[i] for i in range(60)]
+    shown = {True: set(), False: set()}
+    for plan in plans:
+        *memory, query = (int(crop.picture.image.stem) for crop in plan.crops)
+        assert not {2, 3} & set(memory)
+        shown[plan.present].add(query)
+        assert len({crop.picture.image.parent for crop in plan.crops}) == 1
+    assert shown == {True: {0, 1, 4, 5}, False: {2, 3}}
+    other_videos = replace(settings, hidden=0.0)
+    planner = SamplePlanner([source], [1.0], 0.0, [], other_videos, SIZE, 2, seed=3)
+    assert all(planner[i].crops[-1].picture.image.stem not in "23" for i in range(60))
+
+
 def test_rendered_clips_need_masks(data_root):
     data = read_folder(data_root, {"source/held"})
     videos = TrackSource(data.videos, 1.0, 6, 10)
     with pytest.raises(ValueError, match="need a data set with masks, such as folder_stills"):
-        SampleDataset([videos], [1.0], 0.5, [], SETTINGS, SIZE, 1)
-    SampleDataset([videos], [1.0], 0.0, [], SETTINGS, SIZE, 1).sample(0)
+        SamplePlanner([videos], [1.0], 0.5, [], SETTINGS, SIZE, 1)
+    SampleDataset(SamplePlanner([videos], [1.0], 0.0, [], SETTINGS, SIZE, 1)).sample(0)

@@ -55,6 +55,40 @@ def test_memory_comes_from_before_and_after_the_query():
     assert 0.3 < np.mean(before) < 0.7
 
 
+def hidden_in(absent, rows, frames=40):
+    """A video whose object is labelled in the frames ``rows``, moving by a pixel a frame, and absent in others."""
+    builder = IndexBuilder("test", Path("/data"))
+    builder.add_video(["first.jpg"], {"0": ([0], [BOX])})
+    boxes = [[float(row), 10.0, 30.0, 20.0] for row in rows]
+    builder.add_video([f"{t}.jpg" for t in range(frames)], {"0": (rows, boxes)}, absent=absent)
+    return TrackSource(builder.build(), 1.0, 6, 10)
+
+
+@settings(deadline=None)
+@given(st.sets(st.integers(0, 39), min_size=1, max_size=38), st.integers(1, 40), st.integers(1, 3), st.integers(0, 99))
+def test_absent_frame_lies_within_the_window_of_every_memory_frame(absent, window, memory_frames, seed):
+    rows = sorted(set(range(40)) - absent)
+    drawn, rng = hidden_in(sorted(absent), rows), np.random.default_rng(seed)
+    memory, query = drawn.draw_frames(1, memory_frames, window, rng)
+    assert not {place.frame - 1 for place in [*memory, query]} & absent
+    place = drawn.draw_absent(1, memory, window, rng)
+    near = {t for t in absent if all(abs(t + 1 - memory_place.frame) <= window for memory_place in memory)}
+    if not near:
+        assert place is None
+    else:
+        assert place.frame - 1 in near
+        nearest = min(abs(t - (place.frame - 1)) for t in rows)
+        assert abs(place.box[0] - (place.frame - 1)) == nearest  # the box tells in which frame it was labelled
+
+
+def test_frame_without_a_label_is_not_an_absent_one():
+    drawn, rng = hidden_in([], [0, 1, 5]), np.random.default_rng(0)
+    memory, _ = drawn.draw_frames(1, 1, 40, rng)
+    state = rng.bit_generator.state
+    assert drawn.draw_absent(1, memory, 40, rng) is None
+    assert rng.bit_generator.state == state
+
+
 def test_balance_weighs_groups():
     videos = [("large", 1, ["0"])] * 90 + [("small", 1, ["0"])] * 10
     rng = np.random.default_rng(0)
