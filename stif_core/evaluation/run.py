@@ -23,7 +23,8 @@ from stif_core.tracking import Tracker
 OURS: dict[str, dict[str, Any]] = {
     "stif": {},
     "stif-initial": {"memory_capacity": 1},  # the initial frame is its only memory
-    "stif-off": {"reacquire": False},  # a lost target is searched around its last place alone
+    # A lost target is searched around its last place alone, and others beside it are not followed.
+    "stif-off": {"reacquire": False, "distractors": False},
 }
 
 

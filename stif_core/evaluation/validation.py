@@ -11,7 +11,9 @@ from stif_core.io.source import read_frame
 from stif_core.tracking import TrackerSettings
 
 # What the network alone can do: the initial frame as its only memory, and no state that holds a box back.
-NETWORK_ALONE = TrackerSettings(uncertain_probability=0.0, tracking_probability=0.0, memory_capacity=1)
+NETWORK_ALONE = TrackerSettings(
+    uncertain_probability=0.0, tracking_probability=0.0, memory_capacity=1, distractors=False
+)
 
 
 def read_clip(folder: Path) -> Sequence:

@@ -10,7 +10,7 @@ from stif_core.geometry import FloatArray, centre, clip_box, xyxy_to_xywh
 from stif_core.model.config import StifConfig
 from stif_core.tracking.memory import MemoryBank
 from stif_core.tracking.passes import Pass, Steps
-from stif_core.tracking.postprocess import best_cell
+from stif_core.tracking.postprocess import Peak, best_cell, other_peaks
 from stif_core.tracking.settings import TrackerSettings
 
 SMALLEST_BOX = 2.0  # pixels; a box never shrinks below it
@@ -18,10 +18,11 @@ SMALLEST_BOX = 2.0  # pixels; a box never shrinks below it
 
 @dataclass(frozen=True)
 class Sighting:
-    """The best box xywh in a window, in image pixels, and the network's score for it, 0 to 1."""
+    """The best box xywh in a window, in image pixels, and the network's score for it, 0 to 1; others like it."""
 
     box: FloatArray
     score: float
+    others: tuple["Sighting", ...] = ()
 
 
 class Locator:
@@ -38,6 +39,7 @@ class Locator:
         size: FloatArray,
         enhanced: NDArray[np.float32],
         settings: TrackerSettings,
+        others: bool = False,
     ) -> Steps[Sighting]:
         """The best box, its size blended with the one before; the position is not smoothed.
 
@@ -47,15 +49,22 @@ class Locator:
             size: Width and height before, (2,), image pixels.
             enhanced: From ``enhance``.
             settings: Those of the post-processing are used.
+            others: Whether to tell of other peaks as well.
         """
         crop = window.sample(image, plain_canvas(image, window.size))
         score, boxes = yield Pass("track", (_channels_first(crop), enhanced))
-        peak = best_cell(score[0], boxes[0], size * window.scale, window.size, settings)
-        found = window.to_image(xyxy_to_xywh(peak.box_xyxy))
-        rate = peak.penalty * peak.score * settings.size_rate
-        size = (1 - rate) * size + rate * found[2:]
-        box = np.concatenate([centre(found) - size / 2, size])
-        return Sighting(clip_box(box, image.shape[1], image.shape[0], SMALLEST_BOX), peak.score)
+        scale = window.scale
+        peak = best_cell(score[0], boxes[0], size * scale, window.size, settings)
+        peaks = [peak, *(other_peaks(score[0], boxes[0], peak, size * scale, settings) if others else ())]
+
+        def sighting(peak: Peak, others: tuple[Sighting, ...] = ()) -> Sighting:
+            found = window.to_image(xyxy_to_xywh(peak.box_xyxy))
+            rate = peak.penalty * peak.score * settings.size_rate
+            blended = (1 - rate) * size + rate * found[2:]
+            box = np.concatenate([centre(found) - blended / 2, blended])
+            return Sighting(clip_box(box, image.shape[1], image.shape[0], SMALLEST_BOX), peak.score, others)
+
+        return sighting(peak, tuple(sighting(other) for other in peaks[1:]))
 
     def memorize(self, image: NDArray[np.uint8], box: FloatArray) -> Steps[NDArray[np.float32]]:
         """The memory feature (1, C, n, n) of the target in its xywh box."""

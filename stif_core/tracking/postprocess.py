@@ -8,6 +8,10 @@ from numpy.typing import NDArray
 from stif_core.geometry import FloatArray
 from stif_core.tracking.settings import TrackerSettings
 
+NEARLY = 0.5  # of the best score from which on another peak counts
+SAME = 0.3  # IoU from which on two boxes are of one thing
+MOST_OTHERS = 4
+
 
 @dataclass(frozen=True)
 class Peak:
@@ -75,3 +79,33 @@ def best_cell(
     window = cosine_window((boxes[:, :2] + boxes[:, 2:] - crop_size) / 2, crop_size / 2)
     best = int(np.argmax(score * penalty * (1 - settings.window) + window * settings.window))
     return Peak(boxes[best], float(score[best]), float(penalty[best]))
+
+
+def other_peaks(
+    score: NDArray[np.float32],
+    box_xyxy: NDArray[np.float32],
+    best: Peak,
+    previous: FloatArray,
+    settings: TrackerSettings,
+) -> list[Peak]:
+    """Others that score nearly as well as the best peak, whose boxes hardly overlap with each other; best first.
+
+    Arguments as for ``best_cell``.
+    """
+    near = np.flatnonzero(score >= NEARLY * best.score)
+    boxes, scores = box_xyxy[near].astype(np.float64), score[near]
+    found: list[Peak] = []
+    last = best.box_xyxy
+    while len(found) < MOST_OTHERS:
+        size = np.clip(np.minimum(boxes[:, 2:], last[2:]) - np.maximum(boxes[:, :2], last[:2]), 0, None)
+        overlap = size.prod(axis=1)
+        union = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (last[2:] - last[:2]).prod() - overlap
+        apart = overlap < SAME * union
+        boxes, scores = boxes[apart], scores[apart]
+        if not len(boxes):
+            break
+        i = int(np.argmax(scores))
+        last = boxes[i]
+        penalty = scale_penalty(np.maximum(last[None, 2:] - last[None, :2], 1e-3), previous, settings.penalty)
+        found.append(Peak(last, float(scores[i]), float(penalty[0])))
+    return found

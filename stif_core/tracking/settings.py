@@ -27,6 +27,7 @@ class TrackerSettings:
     absent_probability: float = 0.2  # below it the target is clearly not where it was
     absent_after: int = 20  # frames in a row below it make the target LOST, too
     reacquire: bool = True  # a LOST target is searched in the whole image; off: only around its last place
+    distractors: bool = True  # others that look like the target are followed beside it
     confirm_frames: int = 3  # frames in a row at tracking_probability bring a LOST target back
     search_windows: int = 2  # windows looked into in one image while LOST
     search_step: float = 0.5  # distance of neighbouring windows, in their sides

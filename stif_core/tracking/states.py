@@ -57,6 +57,12 @@ class StateMachine:
             self.state = TrackState.LOST
         return self.state
 
+    def unsure(self) -> TrackState:
+        """The target is there or another that hides it: UNCERTAIN, and no step nearer to LOST."""
+        if self.state == TrackState.TRACKING:
+            self.state = TrackState.UNCERTAIN
+        return self.state
+
     def found(self) -> None:
         """The target is there beyond doubt."""
         self.state, self.unseen, self.absent, self.seen = TrackState.TRACKING, 0, 0, 0

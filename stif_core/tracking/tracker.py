@@ -1,7 +1,7 @@
 """The online tracker: one target through a stream of images."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +10,7 @@ from stif_core.crops import SearchWindow
 from stif_core.geometry import FloatArray, check_target_box, clip_box, inside
 from stif_core.runtime.backend import Backend, load_backend
 from stif_core.tracking.appearance import Appearance
+from stif_core.tracking.distractors import Distractors
 from stif_core.tracking.locator import SMALLEST_BOX, Locator, Sighting
 from stif_core.tracking.memory import MemoryBank, MemoryFrame
 from stif_core.tracking.motion import CameraMotion, CutDetector, move_box
@@ -23,6 +24,7 @@ from stif_core.weights import DEFAULT_MODEL, find_model
 APPEARANCE_INTERVAL = 3  # of so many frames in TRACKING the target's looks are learned in one
 DOUBT = 6  # frames in TRACKING after a cut in which the looks are checked
 STRANGE_LOOKS = 2  # so many in a row that are not the target's end TRACKING
+AMBIGUOUS = 0.49  # of the probability is left while the target and another are seen as one
 ABSENT = 3  # frames in a row without the target from which on it is looked for elsewhere
 PLAUSIBLE = 0.5  # belief in the looks of a box below which the target may clearly not be there
 SAME_ASPECT = 0.02  # relative change of the image's aspect ratio up to which a new resolution is a mere scaling
@@ -104,6 +106,7 @@ class Tracker:
         self._doubt = 0  # frames for which its looks are still checked
         self._strange = 0  # checks in a row at which it did not look like itself
         self._misplaced = False  # the box says nothing about where the target was
+        self._distractors = Distractors(self._box)
         self._camera.forget()
         self._cuts.forget()
         self._cuts.update(image)
@@ -141,22 +144,29 @@ class Tracker:
         self._seen_box = self._box
         self._states = StateMachine(TrackState.UNCERTAIN)
         self._reacquisition, self._doubt = None, 0
+        self._distractors = Distractors(self._box)
 
     def _follow(self, image: NDArray[np.uint8]) -> Steps[TrackResult]:
         """Looks around the last box, and elsewhere too once the target is clearly not there."""
         if self._reacquisition is not None:
             self._follow_camera(image)
         window = SearchWindow.around(self._box, self._locator.crop_size)
-        sighting = yield from self._locator.locate(image, window, self._box[2:], self._memory, self.settings)
+        sighting = yield from self._locator.locate(
+            image, window, self._box[2:], self._memory, self.settings, self.settings.distractors
+        )
+        clear = True
+        if self.settings.distractors:
+            sighting, clear = self._tell_apart(image, sighting)
         if self._usual_score is None:
             self._usual_score = sighting.score
-        probability = self._probability(sighting.score)
+        probability = self._probability(sighting.score) * (1.0 if clear else AMBIGUOUS)
         belief = self._belief(image, sighting.box, probability) if self.settings.reacquire else 1.0
         absent = probability < self.settings.absent_probability and belief < PLAUSIBLE
         if self._doubt > 0 or self._states.state == TrackState.TRACKING:
             probability *= belief
         doubted = self._doubt > 0 or self._reacquisition is not None
-        state = self._states.see(probability, self.settings, absent, doubted)
+        merged = not clear and sighting.score > 0
+        state = self._states.unsure() if merged else self._states.see(probability, self.settings, absent, doubted)
         self._box = sighting.box
         if state == TrackState.TRACKING:
             self._reacquisition = None
@@ -171,6 +181,13 @@ class Tracker:
             # The guesses since then are worth nothing.
             self._box = clip_box(self._seen_box, *self._image_size, SMALLEST_BOX)
         return self._result(probability, sighting.score)
+
+    def _tell_apart(self, image: NDArray[np.uint8], sighting: Sighting) -> tuple[Sighting, bool]:
+        """What continues the target's track among all that resembles it, and whether that is certain."""
+        chosen, clear = self._distractors.choose(image, sighting, self.usual_score, self._appearance)
+        if chosen is sighting:
+            return sighting, clear
+        return replace(chosen, box=clip_box(chosen.box, *self._image_size, SMALLEST_BOX)), clear
 
     def _belief(self, image: NDArray[np.uint8], box: FloatArray, probability: float) -> float:
         """Whether the box holds the target by its looks, 0 to 1; in TRACKING 1 while there is no cause to doubt.
@@ -223,6 +240,7 @@ class Tracker:
         self._box = clip_box(move_box(camera, self._box), *self._image_size, SMALLEST_BOX)
         self._seen_box = move_box(camera, self._seen_box)  # may be out of view, until the camera turns back
         self._reacquisition.move(camera)
+        self._distractors.move(camera)
 
     def _look_elsewhere(self, image: NDArray[np.uint8], count: int) -> Steps[Candidate | None]:
         """Looks into some windows of the whole image; the target if they confirm it, which is TRACKING then."""
@@ -234,6 +252,7 @@ class Tracker:
         self._states.found()
         self._reacquisition, self._doubt, self._strange = None, 0, 0
         self._box = found.sighting.box
+        self._distractors = Distractors(self._box)
         yield from self._take(image, found.sighting, found.merit)
         return found
 
@@ -274,6 +293,7 @@ class Tracker:
             self._box = np.concatenate([np.array([width, height]) / 2 - size / 2, size])
             self._seen_box = self._box
             self._states.state, self._misplaced = TrackState.LOST, True
+        self._distractors = Distractors(self._box)
 
 
 def _check_image(image: NDArray[np.uint8]) -> tuple[int, int]:
