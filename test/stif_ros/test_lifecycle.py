@@ -17,7 +17,7 @@ from robot import CLIP, Robot, target_init, use_own_domain, wait_until
 from std_srvs.srv import Trigger
 from stif_ros.msg import Track
 
-from stif_core.tracking import Tracker
+from stif_core.tracking.target_set import TargetSet
 
 CONFIGURE, CLEANUP = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP
 ACTIVATE, DEACTIVATE = Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE
@@ -77,15 +77,16 @@ def test_node_shuts_down_from_every_state(node, path):
 
 
 def test_calls_are_answered_while_the_tracker_is_busy(node, monkeypatch):
-    track, begun = Tracker.track, threading.Event()
+    track, begun = TargetSet.track, threading.Event()
 
-    def slow(self, image):
-        begun.set()
-        time.sleep(1.0)
-        return track(self, image)
+    def slow(self, image, names):
+        if names:
+            begun.set()
+            time.sleep(1.0)
+        return track(self, image, names)
 
-    monkeypatch.setattr(Tracker, "track", slow)
     node.bring_up()
+    monkeypatch.setattr(TargetSet, "track", slow)
     assert node.set_target(CLIP.render(0)[1]).success
     node.show(node.image(0))
     node.camera.publish(node.image(1))
