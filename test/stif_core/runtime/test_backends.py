@@ -178,15 +178,16 @@ def test_a_graph_under_the_name_of_another_is_refused(tmp_path):
         load_backend(files, "onnxruntime")
 
 
-def test_graph_that_does_not_fit_its_json_is_refused(tmp_path):
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_graph_that_does_not_fit_its_json_is_refused(tmp_path, backend):
+    pytest.importorskip(backend)
     files = ModelFiles("nano", tmp_path)
     copy_graphs(files)
     description = FILES.description()
     description["model"]["memory_frames"] = 5
     files.json.write_text(json.dumps(description))
-    for backend in ("onnxruntime", "openvino"):
-        with pytest.raises(ValueError, match=r"config_hash .* write the graphs again with 'stif export'"):
-            load_backend(files, backend)
+    with pytest.raises(ValueError, match=r"config_hash .* write the graphs again with 'stif export'"):
+        load_backend(files, backend)
 
 
 def test_graph_under_the_name_of_another_precision_is_refused(tmp_path):

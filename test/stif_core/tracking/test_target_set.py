@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from stif_core.geometry import iou
 from stif_core.runtime.backend import load_backend
 from stif_core.tracking import Tracker, TrackerSettings, TrackState
 from stif_core.tracking.passes import run, run_together
@@ -67,8 +68,8 @@ def test_each_target_is_tracked_as_if_it_were_alone(backend, settings):
             expected = tracker.track(image)
             assert together[name].state == expected.state
             # Not to the bit: in another batch the runtime adds in another order.
-            np.testing.assert_allclose(together[name].box, expected.box, atol=1.0)
-            assert together[name].score == pytest.approx(expected.score, abs=0.03)
+            assert iou(together[name].box, expected.box) > 0.9
+            assert together[name].score == pytest.approx(expected.score, abs=0.05)
     assert ("track", 3) in backend.batches
 
 
