@@ -24,8 +24,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from stif_core.io.drawing import draw_track
+from stif_core.io.drawing import mark_track
 from stif_core.io.ros_images import decompress, to_bgr
+from stif_core.tracking import Tracker
 from stif_core.tracking.target_set import TargetSet
 from stif_ros import parameters
 from stif_ros.bearings import Bearings
@@ -75,10 +76,11 @@ class TrackerNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         try:
-            trackers = TargetSet.load(
+            tracker = Tracker.load(
                 self._value("model"), self._value("backend"), self._value("threads"), self.get_logger().info
             )
-            self._backend = f"{trackers.backend.name} in {trackers.backend.precision}"
+            self._backend = f"{tracker.backend.name} in {tracker.backend.precision}"
+            trackers = TargetSet(tracker.backend, tracker.settings)
             trackers.warm_up(self._value("max_targets"))
             self._pipeline = TrackingPipeline(
                 trackers, self._convert, self._publish, self._problem, self._pipeline_settings
@@ -273,10 +275,10 @@ class TrackerNode(LifecycleNode):
             self._tracks_publisher.publish(TrackArray(header=header, tracks=tracks))
         self._pipeline.counters.published(first.latency_ms)
         if self._drawn_publisher.get_subscription_count():
-            drawn = outcome.image
+            drawn = outcome.image.copy()
             for line, target in enumerate(outcome.tracks):
                 result, name = target.result, target.target_id if len(outcome.tracks) > 1 else ""
-                drawn = draw_track(drawn, result.box, result.score, result.state.name, name, line)
+                mark_track(drawn, result.box, result.score, result.state.name, name, line)
             self._drawn_publisher.publish(image_message(header, drawn))
 
     def _track_message(self, outcome: Outcome, target: TargetTrack | None) -> Track:

@@ -21,24 +21,29 @@ def draw_box(image: Image, box: ArrayLike, colour: tuple[int, int, int], thickne
         cv2.rectangle(image, (x, y), (x + w, y + h), colour, thickness)
 
 
-def draw_track(image: Image, box: ArrayLike, score: float, state: str, name: str = "", line: int = 0) -> Image:
-    """A copy of the image with the box, its state and score; several targets have names and a line each."""
+def draw_track(image: Image, box: ArrayLike, score: float, state: str) -> Image:
+    """A copy of the image with the box, its state and score."""
     drawn = image.copy()
+    mark_track(drawn, box, score, state)
+    return drawn
+
+
+def mark_track(image: Image, box: ArrayLike, score: float, state: str, name: str = "", line: int = 0) -> None:
+    """Draws the box, its state and score in place; several targets have names and a line each."""
     scale = max(0.4, image.shape[1] / 900)
     thickness = max(1, round(image.shape[1] / 400))
     colour = STATE_COLOURS.get(state, TRUTH_COLOUR)
-    draw_box(drawn, box, colour, thickness)
+    draw_box(image, box, colour, thickness)
     corner = np.asarray(box, dtype=np.float64)[:2]
     text = f"{name} {state} {score:.2f}".lstrip()
     font = cv2.FONT_HERSHEY_SIMPLEX
     (width, height), below = cv2.getTextSize(text, font, scale, thickness)
     top = line * (height + below + 8)
-    cv2.rectangle(drawn, (0, top), (width + 8, top + height + below + 8), (0, 0, 0), cv2.FILLED)
-    cv2.putText(drawn, text, (4, top + height + 4), font, scale, colour, thickness, cv2.LINE_AA)
+    cv2.rectangle(image, (0, top), (width + 8, top + height + below + 8), (0, 0, 0), cv2.FILLED)
+    cv2.putText(image, text, (4, top + height + 4), font, scale, colour, thickness, cv2.LINE_AA)
     if name and np.isfinite(corner).all():
         left, bottom = corner.round().astype(int).tolist()
-        cv2.putText(drawn, name, (left, bottom - 4), font, scale, colour, thickness, cv2.LINE_AA)
-    return drawn
+        cv2.putText(image, name, (left, bottom - 4), font, scale, colour, thickness, cv2.LINE_AA)
 
 
 def contact_sheet(images: list[Image], columns: int, tile_width: int) -> Image:

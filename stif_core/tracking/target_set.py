@@ -1,6 +1,6 @@
 """Several targets through one stream of images; their passes through the network go in common batches."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,7 +9,6 @@ from stif_core.runtime.backend import Backend
 from stif_core.tracking.passes import run_together
 from stif_core.tracking.settings import TrackerSettings
 from stif_core.tracking.tracker import Tracker, TrackResult
-from stif_core.weights import DEFAULT_MODEL
 
 
 class TargetSet:
@@ -19,18 +18,6 @@ class TargetSet:
         self.backend = backend
         self.settings = settings
         self._trackers: dict[str, Tracker] = {}
-
-    @classmethod
-    def load(
-        cls,
-        model: str = DEFAULT_MODEL,
-        backend: str = "auto",
-        threads: int = 0,
-        log: Callable[[str], None] = lambda line: None,
-    ) -> "TargetSet":
-        """No targets yet; arguments and errors as for ``Tracker.load``."""
-        tracker = Tracker.load(model, backend, threads, log)
-        return cls(tracker.backend, tracker.settings)
 
     def warm_up(self, most: int) -> None:
         """Runs the network once for every number of targets up to ``most``: the first time takes many times as long."""

@@ -11,7 +11,7 @@ import pytest
 
 from stif_core.io.ros_images import to_bgr
 from stif_core.model.config import NANO
-from stif_core.tracking import TrackerSettings
+from stif_core.tracking import Tracker
 from stif_core.tracking.target_set import TargetSet
 from stif_ros.pipeline import TrackingPipeline
 from stif_ros.target import TargetRequest
@@ -69,7 +69,8 @@ def grown(network: str, warm_up: int, cycles: int) -> tuple[float, int, int]:
 
 
 def _grown(network: str, warm_up: int, cycles: int) -> tuple[float, int, int]:
-    trackers = TargetSet(NoNetwork(), TrackerSettings()) if network == "none" else TargetSet.load(threads=1)
+    tracker = Tracker(NoNetwork()) if network == "none" else Tracker.load(threads=1)
+    trackers = TargetSet(tracker.backend, tracker.settings)
     done, problems = threading.Semaphore(0), []
     pipeline = TrackingPipeline(trackers, to_bgr, lambda outcome: done.release(), lambda *told: problems.append(told))
     pipeline.start()

@@ -9,7 +9,7 @@ import pytest
 
 from stif_core.geometry import iou
 from stif_core.io.ros_images import to_bgr
-from stif_core.tracking import TrackState
+from stif_core.tracking import Tracker, TrackState
 from stif_core.tracking.target_set import TargetSet
 from stif_ros.pipeline import PipelineSettings, TrackingPipeline
 from stif_ros.target import TargetRequest, read_request
@@ -51,8 +51,9 @@ class Harness:
     def __init__(self, **settings) -> None:
         self.outcomes, self.problems = [], []
         self.settings = PipelineSettings(**settings)
+        tracker = Tracker.load()
         self.pipeline = TrackingPipeline(
-            TargetSet.load(),
+            TargetSet(tracker.backend, tracker.settings),
             to_bgr,
             self.outcomes.append,
             lambda _, text: self.problems.append(text),
