@@ -1,6 +1,7 @@
 """Decoded training images, kept in memory up to a bound."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import cv2
@@ -39,6 +40,22 @@ class ImageReader:
         """
         return self._get(path, read_mask)
 
+    def read_ahead(self, pictures: Iterable[tuple[Path, Path | None]]) -> Iterator[None]:
+        """Decodes images, each with its mask, until no more can be kept; processes forked afterwards share them.
+
+        Yields after each picture.
+
+        Raises:
+            ValueError: A file is missing or no image.
+        """
+        with ThreadPool() as threads:
+            for files in threads.imap(_read_picture, pictures, chunksize=16):
+                for path, image in files:
+                    if self._kept.currsize + image.nbytes > self._kept.maxsize:
+                        return
+                    self._kept[str(path)] = image
+                yield
+
     def _get(self, path: Path, read: Callable[[Path], Image]) -> Image:
         key = str(path)  # hashed once, a path in every look-up
         image = self._kept.get(key)
@@ -47,6 +64,11 @@ class ImageReader:
             if image.nbytes <= self._kept.maxsize:
                 self._kept[key] = image
         return image
+
+
+def _read_picture(picture: tuple[Path, Path | None]) -> list[tuple[Path, Image]]:
+    image, mask = picture
+    return [(image, read_frame(image))] + ([] if mask is None else [(mask, read_mask(mask))])
 
 
 def read_mask(path: Path) -> Image:

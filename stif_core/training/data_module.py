@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,6 +73,7 @@ class TrackingDataModule(LightningDataModule):
         steps_per_epoch: int = 400,
         workers: int = 1,
         kept_gigabytes: float = 3.0,
+        read_ahead: bool = False,
         draw_on: Literal["loader", "device"] = "loader",
         store: StoreSettings = StoreSettings(),
         validation_clips: Path | None = None,
@@ -92,6 +94,7 @@ class TrackingDataModule(LightningDataModule):
             steps_per_epoch: Training steps between two validations.
             workers: Loader processes of each rank.
             kept_gigabytes: Decoded images that each of them keeps.
+            read_ahead: Decode that much of the data sets before the training begins; the loader processes share it.
             draw_on: ``loader``: its processes draw the crops; ``device``: the device that trains draws them, and keeps
                 the whole data set, so that a GPU need not wait for CPUs. JPEG is then left out of the augmentation.
             store: What is kept there.
@@ -114,6 +117,7 @@ class TrackingDataModule(LightningDataModule):
         self.steps_per_epoch = steps_per_epoch
         self.workers = workers
         self.kept_bytes = int(kept_gigabytes * 1e9)
+        self.read_ahead = read_ahead
         self.draw_on = draw_on
         self.store_settings = store
         self.store: PictureStore | None = None
@@ -170,15 +174,22 @@ class TrackingDataModule(LightningDataModule):
         self.dataset = self.samples(sources, list(self.ratios.values()), self.rendered, data.backgrounds)
         if held_out:
             self.validation = read_validation(self.roots.of("folder_videos"), held_out)
-        if stage == "fit" and self.draw_on == "device":
-            self.store = self._read_store(pictures_of(data.indices, data.backgrounds))
-            self.packer = PlanPacker(self.store, self.crop_size)
+        if stage == "fit":
+            self._read(pictures_of(data.indices, data.backgrounds))
 
-    def _read_store(self, pictures: list[tuple[Path, Path | None]]) -> PictureStore:
-        rank = self.trainer.global_rank if self.trainer else 0
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        shown = track(pictures, "reading the data set", disable=rank != 0)
-        return PictureStore(shown, self.store_settings.side, int(self.store_settings.gigabytes * 1e9), device)
+    def _read(self, pictures: list[tuple[Path, Path | None]]) -> None:
+        """Reads what is kept from the start on."""
+        show = partial(
+            track, description="reading the data set", disable=bool(self.trainer and self.trainer.global_rank)
+        )
+        if self.draw_on == "device":
+            device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+            settings = self.store_settings
+            self.store = PictureStore(show(pictures), settings.side, int(settings.gigabytes * 1e9), device)
+            self.packer = PlanPacker(self.store, self.crop_size)
+        elif self.read_ahead:
+            for _ in show(self.dataset.planner.images.read_ahead(pictures), total=len(pictures)):
+                pass
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Draws the crops, where the loader gave their plans alone."""

@@ -40,3 +40,22 @@ def test_mask_is_0_or_255(pictures):
 def test_missing_image_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"gone\.jpg"):
         ImageReader(0).image(tmp_path / "gone.jpg")
+
+
+def test_read_ahead_keeps_images_and_masks_up_to_the_bound(pictures):
+    reader = ImageReader(kept_bytes=900)  # an image of 300 bytes, its mask of 100, and another image
+    read = list(reader.read_ahead([(pictures[0], pictures[1]), (pictures[2], None), (pictures[3], None)]))
+    assert len(read) == 2
+    for path in pictures:
+        path.unlink()
+    assert reader.image(pictures[0])[0, 0, 0] == 0
+    assert reader.mask(pictures[1]).min() == 255
+    assert reader.image(pictures[2])[0, 0, 0] == 20
+    with pytest.raises(ValueError, match=r"3\.png"):
+        reader.image(pictures[3])
+
+
+def test_read_ahead_names_a_broken_picture(pictures):
+    pictures[1].write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"1\.png"):
+        list(ImageReader(10**6).read_ahead([(path, None) for path in pictures]))
