@@ -11,6 +11,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from demo.clips import open_clip
+from stif_core.allocator import keep_freed_memory
 from stif_ros.messages import image_message
 
 WAIT_FOR_TRACKER = 20.0  # seconds
@@ -25,6 +26,7 @@ def main() -> int:
     args = parser.parse_args()
     clip = open_clip(args.seq, args.video, args.box)
 
+    keep_freed_memory()
     rclpy.init()
     node = rclpy.create_node("player")
     publisher = node.create_publisher(Image, "image", qos_profile_sensor_data)

@@ -99,12 +99,8 @@ def play(clip: Clip, arguments: list[str]) -> tuple[Summary, dict[int, TrackedFr
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     profile = str(ROOT / "config" / "fastdds_images.xml")
     camera = {"FASTRTPS_DEFAULT_PROFILES_FILE": profile, "FASTDDS_DEFAULT_PROFILES_FILE": profile}
-    # As launch/tracker.launch.py sets them.
-    allocator = {"MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_MMAP_THRESHOLD_": "33554432"}
     params = ["--ros-args", "--params-file", str(ROOT / "config" / "tracker.yaml")]
-    tracker = subprocess.Popen(
-        [sys.executable, "-m", "stif_ros.tracker_node", *params], env={**os.environ, **allocator}
-    )
+    tracker = subprocess.Popen([sys.executable, "-m", "stif_ros.tracker_node", *params])
     player = None
     rclpy.init()
     observer = Observer(clip)
@@ -112,7 +108,7 @@ def play(clip: Clip, arguments: list[str]) -> tuple[Summary, dict[int, TrackedFr
         observer.bring_up()
         player = subprocess.Popen(
             [sys.executable, "-m", "demo.player", *arguments],
-            env={**os.environ, **camera, **allocator},
+            env={**os.environ, **camera},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

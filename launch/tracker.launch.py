@@ -90,8 +90,6 @@ def start_tracker(context):
         parameters=[given("params_file"), {**overrides, "use_sim_time": given("use_sim_time") == "true"}],
         remappings=remappings_of(given("image_topic")) + camera_info,
         arguments=["--ros-args", "--log-level", given("log_level")],
-        # Keeps malloc from giving the memory of every image back: page faults cost more than receiving it.
-        additional_env={"MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_MMAP_THRESHOLD_": "33554432"},
         output="screen",
     )
     if given("autostart") != "true":

@@ -1,6 +1,5 @@
 """What the node's benchmark and soak test share: the node as a process, and a robot's side of its interface."""
 
-import ctypes
 import os
 import subprocess
 import sys
@@ -27,11 +26,11 @@ from std_srvs.srv import Trigger
 from stif_ros.msg import TargetInit, Track
 from stif_ros.srv import SetTarget
 
+from stif_core.allocator import keep_freed_memory
+
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = ROOT / "config" / "tracker.yaml"
 IMAGES_PROFILE = ROOT / "config" / "fastdds_images.xml"
-# As launch/tracker.launch.py sets them.
-ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": "1073741824", "MALLOC_MMAP_THRESHOLD_": "33554432"}
 ANSWER_SECONDS = 4.0
 GOALS = {1: "inactive", 2: "unconfigured", 3: "active", 4: "inactive"}  # of transitions
 TRIES = 20  # a service just found may lose the first request
@@ -44,9 +43,7 @@ def isolate(profile: Path | None) -> None:
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     if profile is not None:
         os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] = str(profile)
-    libc = ctypes.CDLL(None)
-    for option, value in ((-1, 1 << 30), (-3, 32 << 20)):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-        libc.mallopt(option, value)
+    keep_freed_memory()
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> None:
@@ -87,9 +84,7 @@ class Rig:
         # The profile is for the camera alone.
         environment = {k: v for k, v in os.environ.items() if not k.endswith("DEFAULT_PROFILES_FILE")}
         with open(log, "a") if log else open(os.dup(2), "w") as output:
-            self.process = subprocess.Popen(
-                command, env={**environment, **ALLOCATOR}, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT
-            )
+            self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)
         rclpy.init()
         self.node = rclpy.create_node("rig")
         self.tracks: list[tuple[Track, int]] = []  # with the time of arrival, ns

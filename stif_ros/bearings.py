@@ -14,6 +14,7 @@ from sensor_msgs.msg import CameraInfo
 from stif_core.bearing import Camera, azimuth_elevation
 from stif_core.bearing_rate import LONGEST_GAP, BearingRate
 from stif_ros.msg import Track
+from stif_ros.stamps import nanoseconds
 
 COMPRESSED_SUFFIX = "/compressed"
 # Matches reliable and best-effort publishers; the newest calibration is the one that counts.
@@ -119,7 +120,7 @@ class Bearings:
         track.bearing_valid, track.bearing = True, Vector3(x=x, y=y, z=z)
         track.azimuth, track.elevation = azimuth, elevation
         if track.state == Track.TRACKING:
-            stamp_ns = track.header.stamp.sec * 1_000_000_000 + track.header.stamp.nanosec
+            stamp_ns = nanoseconds(track.header.stamp)
             rate = self._rate(track.target_id, setting, stamp_ns)
             track.azimuth_rate, track.elevation_rate = rate.add(stamp_ns, azimuth, elevation)
 

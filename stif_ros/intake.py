@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stif_ros.history import Frame, FrameHistory
+from stif_ros.stamps import nanoseconds
 from stif_ros.target import TargetRequest
 
 Report = Callable[[str, str], None]  # takes the kind of a problem and a line about it
@@ -60,8 +61,7 @@ class Intake:
         Returns:
             Its frame, and the time from the stamp before to this one, ns; None where one of them is missing.
         """
-        stamp = message.header.stamp
-        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+        stamp_ns = nanoseconds(message.header.stamp)
         with self._lock:
             self._serial += 1
             # A camera that stamps nothing: the arrival tells how old an image is.

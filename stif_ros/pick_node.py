@@ -42,6 +42,7 @@ from stif_ros.parameters import Parameter, declare
 from stif_ros.pick_access import Access
 from stif_ros.pick_server import Answer, PickServer, Picture, Selection
 from stif_ros.srv import SetTarget
+from stif_ros.stamps import nanoseconds
 
 PARAMETERS = {
     "address": Parameter("127.0.0.1", "Address to listen on; any but the loopback address needs a token.", True),
@@ -188,7 +189,10 @@ class PickNode(Node):
         self._encoder.put(message)
 
     def _on_tracks(self, message: TrackArray) -> None:
-        images = {"stamp": str(stamp_ns(message.header)), "tracks": [track_fields(track) for track in message.tracks]}
+        images = {
+            "stamp": str(nanoseconds(message.header.stamp)),
+            "tracks": [track_fields(track) for track in message.tracks],
+        }
         self._loop.call_soon_threadsafe(self.server.tell_tracks, images)
 
     # -- in the encoder's thread
@@ -206,12 +210,8 @@ class PickNode(Node):
             return
         self._problem = ""
         height, width = image.shape[:2]
-        picture = Picture(stamp_ns(message.header), width, height, jpeg)
+        picture = Picture(nanoseconds(message.header.stamp), width, height, jpeg)
         self._loop.call_soon_threadsafe(self.server.show, picture)
-
-
-def stamp_ns(header: Header) -> int:
-    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
 
 
 def track_fields(track: Track) -> dict[str, Any]:

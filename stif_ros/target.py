@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stif_core.geometry import FloatArray, check_target_box
+from stif_ros.stamps import nanoseconds
 
 LEAST_SIDE = 4  # pixels of a target's visible part
 LEAST_CONTRAST = 1.0  # standard deviation in grey levels; a camera's noise on a wall has more
@@ -62,9 +63,6 @@ def read_request(target_init: Any) -> TargetRequest:
     box = np.array([target_init.x, target_init.y, target_init.width, target_init.height])
     # Where the image's size is not known yet, what can be checked is.
     check_target_box(box, np.inf, np.inf)
-    return TargetRequest(target_init.target_id, box, target_init.normalized, stamp_ns_or_none(target_init.header))
-
-
-def stamp_ns_or_none(header: Any) -> int | None:
-    """A header's stamp; None for zero, which means the next image."""
-    return header.stamp.sec * 1_000_000_000 + header.stamp.nanosec or None
+    return TargetRequest(
+        target_init.target_id, box, target_init.normalized, nanoseconds(target_init.header.stamp) or None
+    )

@@ -24,6 +24,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
+from stif_core.allocator import keep_freed_memory
 from stif_core.io.drawing import mark_track
 from stif_core.io.ros_images import decompress, to_bgr
 from stif_core.tracking import Tracker
@@ -38,6 +39,7 @@ from stif_ros.msg import TargetInit, Track, TrackArray
 from stif_ros.pipeline import Outcome, PipelineSettings, TrackingPipeline
 from stif_ros.problems import Problems
 from stif_ros.srv import RemoveTarget, SelectDetection, SetTarget
+from stif_ros.stamps import nanoseconds
 from stif_ros.target import TargetRequest, read_request
 from stif_ros.targets import TargetTrack
 
@@ -293,8 +295,7 @@ class TrackerNode(LifecycleNode):
 
     def _latency_ms(self, header: Header) -> float:
         """Age of the image, ms; NaN where it was not stamped by this clock."""
-        stamp = header.stamp
-        age = (self.get_clock().now().nanoseconds - stamp.sec * 1_000_000_000 - stamp.nanosec) / 1e6
+        age = (self.get_clock().now().nanoseconds - nanoseconds(header.stamp)) / 1e6
         return age if 0 <= age < REPLAY_MS and not self._value("use_sim_time") else math.nan
 
     def report_defect(self, text: str) -> None:
@@ -312,6 +313,7 @@ class TrackerNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Runs the node until SIGINT or SIGTERM, in any state."""
+    keep_freed_memory()
     # rclpy's handler ends the spinning. Python's own would raise KeyboardInterrupt wherever the node happens to be.
     signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init(args=args)

@@ -1,6 +1,5 @@
 """``stif train``: Lightning's command line with our defaults."""
 
-import ctypes
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from stif_core.allocator import keep_freed_memory
 from stif_core.training.data_module import TrackingDataModule
 from stif_core.training.module import StifTraining
 
@@ -20,18 +20,6 @@ class LastCheckpoint(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.save_checkpoint(Path(trainer.default_root_dir) / "last.ckpt")
-
-
-def keep_freed_memory() -> None:
-    """Lets glibc keep the large blocks that every step frees and asks for again.
-
-    By default it returns them to the kernel, which clears each page anew: a third of the time of a step of ``nano``.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # the C library is glibc
-        trim_threshold, mmap_threshold = -1, -3  # their numbers in malloc.h
-        mallopt(mmap_threshold, 2**30)
-        mallopt(trim_threshold, 2**31 - 1)
 
 
 class StifCli(LightningCLI):

@@ -45,7 +45,6 @@ def test_node_is_the_one_that_is_installed(launch_file):
     assert node["package"] == ElementTree.parse(ROOT / "package.xml").findtext("name")
     assert f"scripts/{node['executable']}" in (ROOT / "CMakeLists.txt").read_text()
     assert dict(node["remappings"]) == {"image": "/cam", "image/compressed": "/cam/compressed"}
-    assert set(node["additional_env"]) == {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
 
 
 def test_camera_info_from_elsewhere_is_remapped(launch_file):

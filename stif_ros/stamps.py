@@ -1,0 +1,8 @@
+"""Stamps of messages as numbers."""
+
+from typing import Any
+
+
+def nanoseconds(stamp: Any) -> int:
+    """A builtin_interfaces/Time or Duration."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
