@@ -44,6 +44,7 @@ from stif_ros.target import TargetRequest, read_request
 from stif_ros.targets import TargetTrack
 
 RCLError = rclpy_implementation.RCLError  # rclpy has no public name for it
+SWITCH_SECONDS = 1e-4  # after which the executor lets the worker run, which its image waits for; by default 5 ms
 REPLAY_MS = 60_000.0  # an image older than this comes from a recording: its latency means nothing
 WATCH_PERIOD = 1.0  # seconds between two looks at the images' publishers
 
@@ -314,6 +315,7 @@ class TrackerNode(LifecycleNode):
 def main(args: list[str] | None = None) -> int:
     """Runs the node until SIGINT or SIGTERM, in any state."""
     keep_freed_memory()
+    sys.setswitchinterval(SWITCH_SECONDS)
     # rclpy's handler ends the spinning. Python's own would raise KeyboardInterrupt wherever the node happens to be.
     signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init(args=args)
