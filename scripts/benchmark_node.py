@@ -27,6 +27,7 @@ from rich.table import Table
 from std_srvs.srv import Trigger
 
 from stif_core.evaluation.rendered_clip import RenderedClip
+from stif_ros.stamps import nanoseconds
 
 CASES = [
     "640x480@30 idle", "1280x720@30 idle", "1920x1080@30 idle",
@@ -134,7 +135,8 @@ def measure(rig: Rig, name: str, case: Case, seconds: float, reliable: bool) -> 
         rig.call(Trigger.Request())
         rig.change(4)  # deactivate
 
-    latencies = np.array([(ns - stamp_of(t)) / 1e6 for t, ns in rig.tracks if stamp_of(t) >= measured_from])
+    stamps = [(nanoseconds(track.header.stamp), arrival) for track, arrival in rig.tracks]
+    latencies = np.array([(arrival - stamp) / 1e6 for stamp, arrival in stamps if stamp >= measured_from])
     times = {s: tuple(float(stages[f"{s}_p{p}_ms"]) for p in (50, 95)) for s in STAGES}
     bound = 1000 / case.rate + times["receive"][1] + times["track"][1] + times["overhead"][0]
     p50, p95, p99, top = (float(v) for v in np.percentile(latencies, [50, 95, 99, 100]))
@@ -158,11 +160,6 @@ def measure(rig: Rig, name: str, case: Case, seconds: float, reliable: bool) -> 
         camera_cpu=camera_cpu,
         stages=times,
     )
-
-
-def stamp_of(message: object) -> int:
-    stamp = message.header.stamp
-    return stamp.sec * 10**9 + stamp.nanosec
 
 
 def cpu_seconds(process: psutil.Process) -> float:

@@ -9,7 +9,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
 from stif_core.geometry import FloatArray, check_target_box
-from stif_ros.stamps import nanoseconds
+from stif_ros.stamps import nanoseconds_or_none
 from stif_ros.target import TargetRequest
 
 TOPIC = "detections"
@@ -66,7 +66,7 @@ class Detections:
                 raise ValueError("no image has come yet: which detection is nearest to the middle is not known")
             chosen = _nearest(boxes, np.array(image_size) / 2)
         check_target_box(boxes[chosen], np.inf, np.inf)
-        return TargetRequest(target_id, boxes[chosen], False, nanoseconds(self._newest.header.stamp) or None)
+        return TargetRequest(target_id, boxes[chosen], False, nanoseconds_or_none(self._newest.header.stamp))
 
     def _why_none(self) -> str:
         if self._subscription is None:

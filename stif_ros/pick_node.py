@@ -101,9 +101,9 @@ class PickNode(Node):
 
     async def set_target(self, selection: Selection) -> Answer:
         """Asks the tracker; an answer that does not come is an answer, too."""
-        seconds, nanoseconds = divmod(selection.stamp_ns, 10**9)
+        sec, nanosec = divmod(selection.stamp_ns, 10**9)
         target = TargetInit(
-            header=Header(stamp=Time(sec=seconds, nanosec=nanoseconds)),
+            header=Header(stamp=Time(sec=sec, nanosec=nanosec)),
             target_id=selection.target_id,
             x=selection.x,
             y=selection.y,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stif_core.geometry import FloatArray, check_target_box
-from stif_ros.stamps import nanoseconds
+from stif_ros.stamps import nanoseconds_or_none
 
 LEAST_SIDE = 4  # pixels of a target's visible part
 LEAST_CONTRAST = 1.0  # standard deviation in grey levels; a camera's noise on a wall has more
@@ -64,5 +64,5 @@ def read_request(target_init: Any) -> TargetRequest:
     # Where the image's size is not known yet, what can be checked is.
     check_target_box(box, np.inf, np.inf)
     return TargetRequest(
-        target_init.target_id, box, target_init.normalized, nanoseconds(target_init.header.stamp) or None
+        target_init.target_id, box, target_init.normalized, nanoseconds_or_none(target_init.header.stamp)
     )

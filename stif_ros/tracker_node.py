@@ -44,7 +44,7 @@ from stif_ros.target import TargetRequest, read_request
 from stif_ros.targets import TargetTrack
 
 RCLError = rclpy_implementation.RCLError  # rclpy has no public name for it
-SWITCH_SECONDS = 1e-4  # after which the executor lets the worker run, which its image waits for; by default 5 ms
+SWITCH_SECONDS = 1e-4  # how long the executor may keep the interpreter from the worker, which has an image; else 5 ms
 REPLAY_MS = 60_000.0  # an image older than this comes from a recording: its latency means nothing
 WATCH_PERIOD = 1.0  # seconds between two looks at the images' publishers
 

@@ -1,7 +1,7 @@
 """Decoded training images, kept in memory up to a bound."""
 
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing.pool import ThreadPool
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -19,7 +19,7 @@ def _bytes(image: Image) -> int:
 
 
 class ImageReader:
-    """Decodes images and keeps the latest; every loader process has one of its own."""
+    """Decodes images and keeps the latest."""
 
     def __init__(self, kept_bytes: int) -> None:
         self._kept: LRUCache[str, Image] = LRUCache(kept_bytes, getsizeof=_bytes)
@@ -48,13 +48,17 @@ class ImageReader:
         Raises:
             ValueError: A file is missing or no image.
         """
-        with ThreadPool() as threads:
-            for files in threads.imap(_read_picture, pictures, chunksize=16):
-                for path, image in files:
-                    if self._kept.currsize + image.nbytes > self._kept.maxsize:
-                        return
-                    self._kept[str(path)] = image
-                yield
+        with ThreadPoolExecutor() as threads:
+            reads = threads.map(_read_picture, pictures)
+            try:
+                for files in reads:
+                    for path, image in files:
+                        if self._kept.currsize + image.nbytes > self._kept.maxsize:
+                            return
+                        self._kept[str(path)] = image
+                    yield
+            finally:
+                threads.shutdown(cancel_futures=True)  # no thread may be at work when processes are forked
 
     def _get(self, path: Path, read: Callable[[Path], Image]) -> Image:
         key = str(path)  # hashed once, a path in every look-up

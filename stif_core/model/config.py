@@ -24,6 +24,7 @@ class StifConfig:
     tde: Literal["dot", "cosine"] = "dot"  # similarity to the initial frame; "dot" is the paper's
     sde_gain: float = 1.0  # 2: the enhancement starts as the identity; the paper has 1
     memory_residual: bool = False  # G(M') + M' in the memory half (our reading; nano)
+    separable: bool = False  # 3x3 convolutions of the neck, the gates and the head are depthwise, with a 1x1 behind
     query_residual: bool = True  # F_q + G(Q') in the query half (our reading)
     offset_bias: float = 0.0  # start of b in exp(s o + b) * stride
     score: Literal["product", "geometric_mean"] = "product"  # of class and centreness

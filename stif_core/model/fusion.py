@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from stif_core.model.config import StifConfig
+from stif_core.model.convolution import convolution3x3
 
 
 def positions(feature: Tensor) -> Tensor:
@@ -32,10 +33,10 @@ def attend(query: Tensor, key_value: Tensor) -> Tensor:
 class Gate(nn.Module):
     """``conv3x3(x) * sigmoid(conv3x3(x))`` (our reading of the paper's gating unit)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, separable: bool) -> None:
         super().__init__()
-        self.value = nn.Conv2d(channels, channels, 3, padding=1)
-        self.gate = nn.Conv2d(channels, channels, 3, padding=1)
+        self.value = convolution3x3(channels, channels, separable)
+        self.gate = convolution3x3(channels, channels, separable)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.value(x) * self.gate(x).sigmoid()
@@ -46,8 +47,8 @@ class InteractiveFusion(nn.Module):
 
     def __init__(self, config: StifConfig) -> None:
         super().__init__()
-        self.memory_gate = Gate(config.channels)
-        self.query_gate = Gate(config.channels)
+        self.memory_gate = Gate(config.channels, config.separable)
+        self.query_gate = Gate(config.channels, config.separable)
         self.memory_residual = config.memory_residual
         self.query_residual = config.query_residual
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stif_core.model.config import StifConfig
+from stif_core.model.convolution import convolution3x3
 
 MAX_EXPONENT = 8.0  # exp(8) cells are far beyond any crop; keeps an untrained network's boxes finite
 
@@ -19,14 +20,13 @@ class HeadOutput(NamedTuple):
     boxes: Tensor  # (B, N, 4), xyxy in crop pixels
 
 
-def tower(inputs: int, channels: int, depth: int) -> nn.Sequential:
+def tower(config: StifConfig) -> nn.Sequential:
+    inputs, channels = 2 * config.channels, config.tower_channels
     layers: list[nn.Module] = []
-    for i in range(depth):
-        layers += [
-            nn.Conv2d(inputs if i == 0 else channels, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-        ]
+    for _ in range(config.tower_depth):
+        convolution = convolution3x3(inputs, channels, config.separable, bias=False)
+        layers += [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
+        inputs = channels
     return nn.Sequential(*layers)
 
 
@@ -53,8 +53,8 @@ class Head(nn.Module):
 
     def __init__(self, config: StifConfig, cells: int, stride: int, origin: float) -> None:
         super().__init__()
-        self.class_tower = tower(2 * config.channels, config.tower_channels, config.tower_depth)
-        self.box_tower = tower(2 * config.channels, config.tower_channels, config.tower_depth)
+        self.class_tower = tower(config)
+        self.box_tower = tower(config)
         # Start at one positive in a hundred (RetinaNet).
         self.class_logit = output_layer(config.tower_channels, 1, bias=-math.log(99.0))
         self.centreness = output_layer(config.tower_channels, 1, bias=0.0)

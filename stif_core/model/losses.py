@@ -99,3 +99,26 @@ def stif_loss(
     }
     parts["total"] = parts["class"] + weights.centreness * parts["centreness"] + weights.box * parts["box"]
     return parts
+
+
+def distillation_loss(
+    output: HeadOutput,
+    teacher: HeadOutput,
+    weights: LossWeights,
+    mean_over_ranks: Callable[[Tensor], Tensor] = lambda value: value,
+) -> Tensor:
+    """How far a network's output is from a teacher's: cross entropy of the class scores above its least value, of the
+    centreness, and GIoU of the boxes.
+
+    Class scores are compared at every cell, centreness and boxes weighted by the teacher's class score; the divisor is
+    the sum of these weights. ``mean_over_ranks`` as for ``stif_loss``.
+    """
+    seen = teacher.class_logits.sigmoid()
+    weight = mean_over_ranks(seen.sum()).clamp(min=1.0)
+    cross_entropy = F.binary_cross_entropy_with_logits(output.class_logits, seen, reduction="sum")
+    least = F.binary_cross_entropy_with_logits(teacher.class_logits, seen, reduction="sum")
+    centreness = F.binary_cross_entropy_with_logits(
+        output.centreness_logits, teacher.centreness_logits.sigmoid(), weight=seen, reduction="sum"
+    )
+    box = (seen * (1 - generalised_iou(output.boxes, teacher.boxes))).sum()
+    return (cross_entropy - least + weights.centreness * centreness + weights.box * box) / weight

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stif_core.model.config import StifConfig
+from stif_core.model.convolution import convolution3x3
 from stif_core.model.enhancement import SpatialEnhancement, temporal_enhancement
 from stif_core.model.fbnet import FBNet
 from stif_core.model.fusion import InteractiveFusion, memory_readout
@@ -20,10 +21,11 @@ from stif_core.model.weights import load_state
 class ShortcutNeck(nn.Module):
     """1x1 and 3x3 convolutions with a 1x1 shortcut, for a trunk that was not trained along."""
 
-    def __init__(self, inputs: int, channels: int) -> None:
+    def __init__(self, inputs: int, channels: int, separable: bool) -> None:
         super().__init__()
         self.reduce = ConvUnit(inputs, channels, 1)
-        self.mix = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        convolution = convolution3x3(channels, channels, separable, bias=False)
+        self.mix = nn.Sequential(convolution, nn.BatchNorm2d(channels))
         self.shortcut = nn.Sequential(nn.Conv2d(inputs, channels, 1, bias=False), nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,9 +51,9 @@ class Stif(nn.Module):
         self.branches = build_branches(config.trunk)
         inputs, channels = self.branches.channels, config.channels
         if config.trunk == "googlenet":  # one neck for each branch, the memory's first
-            self.necks = nn.ModuleList([nn.Conv2d(inputs, channels, 3, padding=1) for _ in range(2)])
+            self.necks = nn.ModuleList([convolution3x3(inputs, channels, config.separable) for _ in range(2)])
         else:
-            self.necks = nn.ModuleList([ShortcutNeck(inputs, channels)])
+            self.necks = nn.ModuleList([ShortcutNeck(inputs, channels, config.separable)])
         self.memory_sde = SpatialEnhancement(config.sde_gain) if config.ste else None
         self.query_sde = SpatialEnhancement(config.sde_gain) if config.query_sde else None
         self.fusion = InteractiveFusion(config) if config.interaction else None
@@ -63,17 +65,25 @@ class Stif(nn.Module):
         return self.branches.cells(self.config.crop_size)
 
     @property
+    def memory_neck(self) -> nn.Module:
+        return self.necks[0]
+
+    @property
+    def query_neck(self) -> nn.Module:
+        return self.necks[-1]
+
+    @property
     def dtype(self) -> torch.dtype:
         """Of the parameters: what is computed in between is half after ``half()``, but for softmax, exp and boxes."""
         return next(self.parameters()).dtype
 
     def memory_feature(self, image: Tensor, foreground: Tensor) -> Tensor:
         """Feature of one memory frame: ``image`` (B, 3, S, S) BGR 0 to 255, ``foreground`` (B, 1, S, S) 0 or 1."""
-        return self.necks[0](self.branches.memory(image, foreground))
+        return self.memory_neck(self.branches.memory(image, foreground))
 
     def query_feature(self, image: Tensor) -> Tensor:
         """Feature of a query frame (B, C, n, n), before its enhancement."""
-        return self.necks[-1](self.branches.query(image))
+        return self.query_neck(self.branches.query(image))
 
     def enhanced_memory(self, memory: Tensor) -> Tensor:
         """What depends on the memory alone: features (B, T, C, n, n) -> (B, K, C, n, n), K as in the configuration."""

@@ -94,7 +94,8 @@ class TrackingDataModule(LightningDataModule):
             steps_per_epoch: Training steps between two validations.
             workers: Loader processes of each rank.
             kept_gigabytes: Decoded images that each of them keeps.
-            read_ahead: Decode that much of the data sets before the training begins; the loader processes share it.
+            read_ahead: Decode that much of the data sets before the training begins. The loader processes of a rank
+                share it; where the data sets are larger each then keeps as much again of its own.
             draw_on: ``loader``: its processes draw the crops; ``device``: the device that trains draws them, and keeps
                 the whole data set, so that a GPU need not wait for CPUs. JPEG is then left out of the augmentation.
             store: What is kept there.
@@ -174,11 +175,11 @@ class TrackingDataModule(LightningDataModule):
         self.dataset = self.samples(sources, list(self.ratios.values()), self.rendered, data.backgrounds)
         if held_out:
             self.validation = read_validation(self.roots.of("folder_videos"), held_out)
-        if stage == "fit":
+        if stage == "fit" and (self.draw_on == "device" or self.read_ahead):
             self._read(pictures_of(data.indices, data.backgrounds))
 
     def _read(self, pictures: list[tuple[Path, Path | None]]) -> None:
-        """Reads what is kept from the start on."""
+        """Decodes the data set before the training begins."""
         show = partial(
             track, description="reading the data set", disable=bool(self.trainer and self.trainer.global_rank)
         )
@@ -187,7 +188,7 @@ class TrackingDataModule(LightningDataModule):
             settings = self.store_settings
             self.store = PictureStore(show(pictures), settings.side, int(settings.gigabytes * 1e9), device)
             self.packer = PlanPacker(self.store, self.crop_size)
-        elif self.read_ahead:
+        else:
             for _ in show(self.dataset.planner.images.read_ahead(pictures), total=len(pictures)):
                 pass
 
@@ -216,6 +217,7 @@ class TrackingDataModule(LightningDataModule):
             worker_init_fn=_use_one_thread,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,  # they keep what they decoded
+            multiprocessing_context="fork" if self.workers and self.read_ahead else None,  # they share what was decoded
         )
 
     def val_dataloader(self) -> DataLoader[int]:

@@ -4,7 +4,7 @@ import json
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
@@ -17,10 +17,11 @@ from stif_core.evaluation.metrics import accuracy
 from stif_core.evaluation.run import StifBoxes, run_sequence
 from stif_core.evaluation.validation import NETWORK_ALONE
 from stif_core.model.config import NANO, StifConfig
+from stif_core.model.convolution import fitting_state
 from stif_core.model.enhancement import temporal_weights
 from stif_core.model.head import HeadOutput
-from stif_core.model.losses import LossWeights, Targets, assign_targets, stif_loss
-from stif_core.model.stif import Stif
+from stif_core.model.losses import LossWeights, Targets, assign_targets, distillation_loss, stif_loss
+from stif_core.model.stif import Stif, load_weights
 from stif_core.model.weights import load_state
 from stif_core.runtime.backend import Backend
 from stif_core.runtime.export import export_onnx
@@ -29,9 +30,25 @@ from stif_core.runtime.torch_backend import TorchBackend
 from stif_core.tracking import Tracker
 from stif_core.training.depthwise import use_trainable_depthwise
 from stif_core.training.schedule import Optimisation, build_optimizer, freeze, rate_factor
-from stif_core.weights import ModelFiles
+from stif_core.weights import ModelFiles, find_model
 
 Batch = dict[str, Tensor]
+
+
+class Prediction(NamedTuple):
+    """What a network says of a batch, and what it should.
+
+    Attributes:
+        output: Of the head.
+        taught: The teacher's head's; None without a teacher.
+        targets: By the labels.
+        memory: Memory features, (B, T, C, n, n).
+    """
+
+    output: HeadOutput
+    taught: HeadOutput | None
+    targets: Targets
+    memory: Tensor
 
 
 class StifTraining(LightningModule):
@@ -44,6 +61,7 @@ class StifTraining(LightningModule):
         loss: LossWeights = LossWeights(centreness=0.5, box=1.5),
         trunk: Path | None = None,
         start: Path | None = None,
+        teacher: Path | None = None,
         swap_memories: bool = True,
         nearest_cell: bool = True,
         compiled: bool = False,
@@ -59,6 +77,9 @@ class StifTraining(LightningModule):
             loss: Weights of the parts of the loss.
             trunk: Pretrained trunk to start from.
             start: Weights (safetensors) of a whole network to start from, such as those of an earlier stage.
+            teacher: JSON file (or name) of a trained model with the same trunk, whose answers are learned beside the
+                labels. The branches are the teacher's and stay as they are, so that they are computed once for both;
+                what else fits is where the training starts, in place of ``trunk`` or ``start``.
             swap_memories: Score half of each batch once more with the memory of its neighbour, whose target is absent.
             nearest_cell: The cell nearest to the target's centre is positive, however small the target.
             compiled: Run through ``torch.compile``: 1.3 to 1.6 times as fast on a CPU, after a minute of compilation.
@@ -78,11 +99,15 @@ class StifTraining(LightningModule):
         self.compiled = compiled
         self.fixed_norms = fixed_norms
         self.validation_settings = replace(NETWORK_ALONE, window=window, penalty=penalty)
-        self.untrained_trunk = trunk is None and start is None
+        self.untrained_trunk = trunk is None and start is None and teacher is None
+        if teacher is not None and (trunk is not None or start is not None):
+            raise ValueError("a training with --model.teacher starts from the teacher: give no trunk and no start")
         if trunk is not None:
             self.model.branches.load_trunk(trunk)
         if start is not None:
             load_state(self.model, start)
+        # In a tuple: no part of the module, of its checkpoints or of its averaged weights.
+        self._teacher = () if teacher is None else (self._start_from_teacher(teacher),)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze(self.model, optimisation)
         self._released: set[torch.nn.Parameter] = {
@@ -91,10 +116,28 @@ class StifTraining(LightningModule):
         self._predict = self.predict
         self.success_auc = MeanMetric()
 
+    def _start_from_teacher(self, path: Path) -> Stif:
+        """Takes over what fits, freezes the branches, and returns the teacher.
+
+        Raises:
+            ValueError: It is not there, or cannot teach this network.
+        """
+        files = find_model(str(path))
+        teacher = load_weights(files.config(), files.weights)
+        if self.optimisation.trunk_released < 1:
+            raise ValueError("with a teacher the trunk stays as it is: --model.optimisation.trunk_released must be 1")
+        fitting = fitting_state(self.model, teacher.state_dict())
+        branches = {name for name in self.model.state_dict() if name.startswith("branches.")}
+        if not branches <= fitting.keys() or teacher.cells != self.model.cells:
+            raise ValueError(f"{path} cannot teach this network: trunk or size of the crops differ")
+        self.model.load_state_dict(fitting, strict=False)
+        self.model.branches.requires_grad_(False)
+        return teacher.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
     # -- one step
 
-    def predict(self, batch: Batch) -> tuple[HeadOutput, Targets, Tensor]:
-        """Output of the head, its targets, and the memory features (B, T, C, n, n).
+    def predict(self, batch: Batch) -> Prediction:
+        """What the network says of a batch, and what it should.
 
         Args:
             batch: ``memory`` (B, T, 3, S, S) uint8, ``memory_xyxy`` (B, T, 4), ``query`` (B, 3, S, S) uint8,
@@ -104,22 +147,36 @@ class StifTraining(LightningModule):
         memory_images = batch["memory"].flatten(0, 1).float().contiguous(memory_format=torch.channels_last)
         query_images = batch["query"].float().contiguous(memory_format=torch.channels_last)
         foreground = foreground_maps(batch["memory_xyxy"].flatten(0, 1), self.model.config.crop_size)
-        memory = self.model.memory_feature(memory_images, foreground).unflatten(0, (-1, frames))
-        query = self.model.query_feature(query_images)
+        memory_map = self.model.branches.memory(memory_images, foreground)
+        query_map = self.model.branches.query(query_images)
+        memory = self.model.memory_neck(memory_map).unflatten(0, (-1, frames))
+        query = self.model.query_neck(query_map)
         box, present = batch["query_xyxy"], batch["present"]
-        seen = memory
         if self.swap_memories:
-            # The odd samples' memories for the even samples' queries: neighbours stay on one rank.
-            seen = torch.cat([memory, memory[1::2]])
-            query = torch.cat([query, query[::2]])
             box = torch.cat([box, box[::2]])
             present = torch.cat([present, torch.zeros_like(present[::2])])
-        output = self.model.match(seen, query)
-        return output, assign_targets(self.model.head.points, box, present, self.nearest_cell), memory
+        output = self.model.match(*self._pairs(memory, query))
+        taught = None
+        for teacher in self._teacher:
+            with torch.no_grad():
+                teacher_memory = teacher.memory_neck(memory_map).unflatten(0, (-1, frames))
+                taught = teacher.match(*self._pairs(teacher_memory, teacher.query_neck(query_map)))
+        targets = assign_targets(self.model.head.points, box, present, self.nearest_cell)
+        return Prediction(output, taught, targets, memory)
+
+    def _pairs(self, memory: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of memories and queries that are scored together, behind them those that do not belong together."""
+        if not self.swap_memories:
+            return memory, query
+        # The odd samples' memories for the even samples' queries: neighbours stay on one rank.
+        return torch.cat([memory, memory[1::2]]), torch.cat([query, query[::2]])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        output, targets, memory = self._predict(batch)
+        output, taught, targets, memory = self._predict(batch)
         parts = stif_loss(output, targets, self.loss, self._mean_over_ranks)
+        if taught is not None:
+            parts["teacher"] = distillation_loss(output, taught, self.loss, self._mean_over_ranks)
+            parts["total"] = parts["total"] + parts["teacher"]
         if not torch.isfinite(parts["total"]):
             self._stop_at_bad_batch(batch)
         for name, value in parts.items():
@@ -157,11 +214,16 @@ class StifTraining(LightningModule):
                 "an untrained trunk would be frozen: give --model.trunk FILE or --model.start FILE, "
                 "or train it from the first step on with --model.optimisation.trunk_released 0"
             )
+        for teacher in self._teacher:
+            teacher.to(self.device)
         if self.device.type == "cpu":
-            for trunk in self.model.branches.trunks():
-                use_trainable_depthwise(trunk)
+            use_trainable_depthwise(self.model)
         if self.compiled:
-            self._predict = torch.compile(self.predict)
+            # On an Intel Xeon (AVX-512 with BF16 and FP16, no AMX) PyTorch 2.13 and g++ 12.2 made AVX-512 kernels for
+            # bf16 whose gradients are not numbers.
+            wide = self.device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
+            options: dict[str, Any] | None = {"cpp.simdlen": 256} if wide else None
+            self._predict = torch.compile(self.predict, options=options)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Until its release the trunk takes no gradients, and its batch norms use what they were trained with."""
@@ -206,7 +268,11 @@ class StifTraining(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["stif"] = {
             "model": self.model.config.to_dict(),
-            "training": {"optimisation": asdict(self.optimisation), "loss": asdict(self.loss)},
+            "training": {
+                "optimisation": asdict(self.optimisation),
+                "loss": asdict(self.loss),
+                "taught": bool(self._teacher),
+            },
         }
 
 

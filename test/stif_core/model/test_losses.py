@@ -11,6 +11,7 @@ from stif_core.model.head import HeadOutput, cell_centres  # noqa: E402
 from stif_core.model.losses import (  # noqa: E402
     LossWeights,
     assign_targets,
+    distillation_loss,
     focal_loss,
     generalised_iou,
     stif_loss,
@@ -89,3 +90,30 @@ def test_batch_without_any_target_has_a_finite_loss():
     parts = stif_loss(output, found, LossWeights())
     assert all(torch.isfinite(value) for value in parts.values())
     assert parts["box"] == 0
+
+
+def some_output(seed):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(3, len(POINTS), generator=generator)
+    sides = torch.rand(2, 3, len(POINTS), 2, generator=generator) * 20 + 1
+    return HeadOutput(logits, logits.flip(0), torch.cat([POINTS - sides[0], POINTS + sides[1]], dim=2))
+
+
+def test_distillation_loss_is_least_for_the_teachers_own_answer():
+    teacher = some_output(0)
+    own = distillation_loss(teacher, teacher, LossWeights())
+    # What is left is the entropy of the teacher's centreness.
+    certain = teacher._replace(centreness_logits=teacher.centreness_logits.sign() * 30)
+    assert distillation_loss(certain, certain, LossWeights()).item() == pytest.approx(0, abs=1e-5)
+    for changed in (
+        {"class_logits": teacher.class_logits + 0.5},
+        {"centreness_logits": teacher.centreness_logits - 0.5},
+        {"boxes": teacher.boxes + 3.0},
+    ):
+        assert distillation_loss(teacher._replace(**changed), teacher, LossWeights()) > own + 1e-3
+
+
+def test_distillation_loss_leaves_out_boxes_where_the_teacher_sees_nothing():
+    blind = some_output(0)._replace(class_logits=torch.full((3, len(POINTS)), -30.0))
+    other = some_output(1)._replace(class_logits=blind.class_logits)
+    assert distillation_loss(other, blind, LossWeights()).item() == pytest.approx(0, abs=1e-6)

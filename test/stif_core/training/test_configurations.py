@@ -36,6 +36,9 @@ def test_full_data_is_an_overlay_that_changes_the_data_alone(repository):
 def test_nano_is_nano(repository):
     for names in (("nano_folder",), ("nano_folder", "nano_folder_along"), ("nano_public",)):
         assert vars(read(repository, *names).model.network) == NANO.to_dict()
+    taught = read(repository, "nano_folder", "nano_folder_taught").model
+    assert vars(taught.network) == {**NANO.to_dict(), "separable": True}
+    assert taught.trunk is None
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Whole trainings of a few steps, as a user starts them."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -17,6 +19,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from stif_core.cli import main  # noqa: E402
 from stif_core.model.config import NANO  # noqa: E402
+from stif_core.model.convolution import separated  # noqa: E402
 from stif_core.model.stif import Stif  # noqa: E402
 from stif_core.tracking import Tracker  # noqa: E402
 from stif_core.training.checkpoints import write_model  # noqa: E402
@@ -146,6 +149,47 @@ def test_two_processes_train_the_weights_that_one_does(options, tmp_path):
         assert losses(two)[step] == pytest.approx(loss, rel=1e-4)
     for name, value in checkpoint(one)["current_model_state"].items():
         torch.testing.assert_close(checkpoint(two)["current_model_state"][name], value, rtol=1e-3, atol=2e-5)
+
+
+def test_network_learns_from_a_teacher(options, tmp_path):
+    """The branches are the teacher's, and stay so; the rest starts from it, full convolutions as separable ones."""
+    config = replace(NANO, crop_size=128, separable=False)
+    torch.manual_seed(5)
+    teacher = Stif(config).state_dict()
+    save_file(teacher, tmp_path / "teacher.safetensors")
+    (tmp_path / "teacher.json").write_text(json.dumps({"model": config.to_dict()}))
+    out = tmp_path / "out"
+    taught = ["--model.start", "null", "--model.teacher", str(tmp_path / "teacher.json")]
+    separable = ["--model.network.separable", "true", "--model.optimisation.trunk_released", "1.0"]
+    train([*options, *taught, *separable, "--trainer.max_steps", "3", "--out", str(out)])
+
+    state = checkpoint(out)["current_model_state"]
+    assert not any(name.startswith("teacher") for name in state)
+    for name, value in teacher.items():
+        if name.startswith("branches."):
+            assert torch.equal(state["model." + name], value), name
+    depthwise, _ = separated(teacher["fusion.query_gate.value.weight"])
+    change = (state["model.fusion.query_gate.value.0.weight"] - depthwise).abs().max()
+    assert 0 < change < 0.01  # three small steps away
+    [log] = out.glob("logs/version_*/metrics.csv")
+    rows = [row for row in csv.DictReader(log.open()) if row.get("loss/teacher")]
+    assert len(rows) == 3
+    assert all(0 < float(row["loss/teacher"]) < float(row["loss/total"]) for row in rows)
+    assert checkpoint(out)["stif"]["training"]["taught"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ([], "give no trunk and no start"),
+        (["--model.start", "null"], "the trunk stays as it is"),
+        (["--model.start", "null", "--model.optimisation.trunk_released", "1.0"], "cannot teach"),  # other crops
+        (["--model.start", "null", "--model.teacher", "/nowhere.json"], "/nowhere.json"),
+    ],
+)
+def test_teacher_that_cannot_teach_is_refused(options, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        train([*options, "--model.teacher", "nano", "--out", str(tmp_path / "out"), *change])
 
 
 def test_validation_tracks_the_held_out_clips(options, tmp_path):
