@@ -1,5 +1,6 @@
 """The lifecycle node ``tracker``: images and a target in, tracked boxes out."""
 
+import faulthandler
 import gc
 import math
 import signal
@@ -147,7 +148,7 @@ class TrackerNode(LifecycleNode):
                 self._value("image_transport") == "compressed",
                 self._value("image_reliability"),
                 self._value("image_depth"),
-                self._pipeline.add_image,
+                self._on_image,
                 self._problem,
             )
             self._bearings.start(self, self._images.topic)
@@ -200,6 +201,11 @@ class TrackerNode(LifecycleNode):
         gc.collect()
 
     # -- in
+
+    def _on_image(self, message: Any, sequence: int | None, receive_ms: float) -> None:
+        # Not the pipeline's own method: the executor holds the last callback for a while, and the network by it.
+        if self._pipeline is not None:
+            self._pipeline.add_image(message, sequence, receive_ms)
 
     def _on_target_init(self, message: TargetInit) -> None:
         assert self._pipeline is not None
@@ -314,6 +320,7 @@ class TrackerNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Runs the node until SIGINT or SIGTERM, in any state."""
+    faulthandler.enable()  # a crash in a library tells at least which thread did what
     keep_freed_memory()
     sys.setswitchinterval(SWITCH_SECONDS)
     # rclpy's handler ends the spinning. Python's own would raise KeyboardInterrupt wherever the node happens to be.

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import platform
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -47,10 +48,9 @@ def load_backend(
 
     Args:
         files: The model, in whatever precision.
-        name: One of BACKENDS, or ``auto``, the first of these that is there: OpenVINO on processors that compute in
-            bf16 (elsewhere it is no faster), ONNX Runtime, PyTorch. With ``:`` and one of PRECISIONS behind it the
-            graphs are taken in that precision, else in fp16 for OpenVINO and TensorRT where the model has such graphs,
-            and in fp32.
+        name: One of BACKENDS, or ``auto``, the first of these that is there: OpenVINO (on x86; on ARM it was not
+            measured), ONNX Runtime, PyTorch. With ``:`` and one of PRECISIONS behind it the graphs are taken in that
+            precision, else in fp16 for OpenVINO and TensorRT where the model has such graphs, and in fp32.
         threads: CPU threads for one inference; 0: ``default_threads``.
         log: Takes a line about anything that takes long (an engine is built).
 
@@ -101,11 +101,8 @@ def _precision(files: ModelFiles, name: str) -> str:
 
 def _first_usable(files: ModelFiles) -> str:
     # TensorRT is not among them: an engine takes minutes to build, and is only taken when it is asked for.
-    if files.has_graphs and importlib.util.find_spec("openvino"):
-        from stif_core.runtime.openvino_backend import computes_in_bf16
-
-        if computes_in_bf16():
-            return "openvino"
+    if files.has_graphs and importlib.util.find_spec("openvino") and platform.machine() in ("x86_64", "AMD64"):
+        return "openvino"
     if files.has_graphs and importlib.util.find_spec("onnxruntime"):
         return "onnxruntime"
     if importlib.util.find_spec("torch") and files.weights.exists():

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from stif_core import __version__
 from stif_core.model.config import StifConfig
+from stif_core.model.convolution import SeparableConvolution
 from stif_core.model.stif import Stif, multiply_accumulates, parameter_count
 from stif_core.runtime.backend import Backend
 from stif_core.runtime.graph_check import Costs, config_hash
@@ -74,8 +75,13 @@ def fold_batch_norm(module: nn.Module) -> None:
     """Folds every batch norm into the convolution before it, in place; the network must be in evaluation mode."""
     children = list(module.named_children())
     for (name, child), (next_name, following) in itertools.pairwise(children):
-        if isinstance(child, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
+        if not isinstance(following, nn.BatchNorm2d):
+            continue
+        if isinstance(child, nn.Conv2d):
             setattr(module, name, fuse_conv_bn_eval(child, following))
+            setattr(module, next_name, nn.Identity())
+        elif isinstance(child, SeparableConvolution):
+            child[1] = fuse_conv_bn_eval(child[1], following)
             setattr(module, next_name, nn.Identity())
     for _, child in children:
         fold_batch_norm(child)

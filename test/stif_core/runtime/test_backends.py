@@ -1,14 +1,16 @@
 import importlib.util
 import json
+import platform
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from stif_core.model.config import GOOGLENET
 from stif_core.runtime.backend import default_threads, load_backend
+from stif_core.runtime.graph_check import config_hash
 from stif_core.weights import DEFAULT_MODEL, ModelFiles, find_model
 
 FILES = find_model(DEFAULT_MODEL)
@@ -66,8 +68,7 @@ def test_auto_leaves_torch_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    fast = importlib.util.find_spec("openvino") and ("avx512_bf16" in flags or "amx_bf16" in flags)
+    fast = importlib.util.find_spec("openvino") and platform.machine() == "x86_64"
     assert done.stdout.strip() == ("openvino" if fast else "onnxruntime")
 
 
@@ -279,3 +280,27 @@ def test_shipped_graphs_are_those_of_the_shipped_weights():
     image, foreground = inputs(seed=5)
     feature = load_backend(FILES, "onnxruntime").memorize(image, foreground)
     np.testing.assert_allclose(load_backend(FILES, "torch").memorize(image, foreground), feature, atol=2e-4)
+
+
+def test_config_hash_tells_networks_apart_but_leaves_out_defaults():
+    config = FILES.config()
+    changed = replace(config, separable=not config.separable)
+    assert config_hash(config) != config_hash(changed)
+    assert config_hash(GOOGLENET) == "84faa07488d0e880"  # whatever switches come later
+
+
+@pytest.mark.parametrize(
+    ("processor", "flags", "slow"),
+    [
+        ("Intel(R) Xeon(R) Processor", "avx512_bf16 avx512_vnni", True),
+        ("Intel(R) Xeon(R) Platinum 8481C", "avx512_bf16 amx_bf16", False),
+        ("Intel(R) Core(TM) i7-1165G7", "avx512_vnni", False),
+        ("AMD EPYC 9654", "avx512_bf16", False),
+        ("", "", False),
+    ],
+)
+def test_bf16_is_left_where_it_is_slow(processor, flags, slow):
+    pytest.importorskip("openvino")
+    from stif_core.runtime.openvino_backend import bf16_is_slow
+
+    assert bf16_is_slow(processor, flags) == slow
