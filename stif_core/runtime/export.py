@@ -75,13 +75,10 @@ def fold_batch_norm(module: nn.Module) -> None:
     """Folds every batch norm into the convolution before it, in place; the network must be in evaluation mode."""
     children = list(module.named_children())
     for (name, child), (next_name, following) in itertools.pairwise(children):
-        if not isinstance(following, nn.BatchNorm2d):
-            continue
-        if isinstance(child, nn.Conv2d):
-            setattr(module, name, fuse_conv_bn_eval(child, following))
-            setattr(module, next_name, nn.Identity())
-        elif isinstance(child, SeparableConvolution):
-            child[1] = fuse_conv_bn_eval(child[1], following)
+        depthwise, last = child if isinstance(child, SeparableConvolution) else (None, child)
+        if isinstance(last, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
+            folded = fuse_conv_bn_eval(last, following)
+            setattr(module, name, folded if depthwise is None else nn.Sequential(depthwise, folded))
             setattr(module, next_name, nn.Identity())
     for _, child in children:
         fold_batch_norm(child)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stif_core.model.config import GOOGLENET
+from stif_core.model.config import GOOGLENET, NANO
 from stif_core.runtime.backend import default_threads, load_backend
 from stif_core.runtime.graph_check import config_hash
 from stif_core.weights import DEFAULT_MODEL, ModelFiles, find_model
@@ -224,18 +224,19 @@ def test_broken_json_is_one_clear_error(tmp_path, content):
         ModelFiles("bad", tmp_path).description()
 
 
-def test_export_writes_graphs_that_agree(tmp_path):
+@pytest.mark.parametrize("separable", [False, True])
+def test_export_writes_graphs_that_agree(tmp_path, separable):
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
-    from stif_core.model.config import NANO
     from stif_core.model.stif import Stif
     from stif_core.runtime.export import compare, export_onnx, random_crops
 
     files = ModelFiles("fresh", tmp_path)
-    files.json.write_text(json.dumps({"model": NANO.to_dict()}))
-    network = Stif(NANO).eval()
+    config = replace(NANO, separable=separable)
+    files.json.write_text(json.dumps({"model": config.to_dict()}))
+    network = Stif(config).eval()
     export_onnx(network, files)
-    report = compare(network, load_backend(files, "onnxruntime"), random_crops(NANO))
+    report = compare(network, load_backend(files, "onnxruntime"), random_crops(config))
     assert report.agrees, report
     import onnx
 
@@ -252,7 +253,6 @@ def test_exported_graphs_of_a_network_that_reads_all_frames_agree(tmp_path):
     """STMTrack's read-out attends to every memory frame: its enhanced memory is the memory."""
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
-    from stif_core.model.config import NANO
     from stif_core.model.stif import Stif
     from stif_core.runtime.export import export_onnx
     from stif_core.runtime.torch_backend import TorchBackend
