@@ -46,6 +46,7 @@ from stif_ros.targets import TargetTrack
 
 RCLError = rclpy_implementation.RCLError  # rclpy has no public name for it
 SWITCH_SECONDS = 1e-4  # how long the executor may keep the interpreter from the worker, which has an image; else 5 ms
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 REPLAY_MS = 60_000.0  # an image older than this comes from a recording: its latency means nothing
 WATCH_PERIOD = 1.0  # seconds between two looks at the images' publishers
 
@@ -325,6 +326,8 @@ def main(args: list[str] | None = None) -> int:
     sys.setswitchinterval(SWITCH_SECONDS)
     # rclpy's handler ends the spinning. Python's own would raise KeyboardInterrupt wherever the node happens to be.
     signal.signal(signal.SIGINT, lambda *_: None)
+    # A signal waits until node and executor are there: rclpy leaves halves of them behind, with tracebacks.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
     rclpy.init(args=args)
     try:
         node = TrackerNode()
@@ -332,12 +335,9 @@ def main(args: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    except RCLError:
-        if rclpy.ok():
-            raise
-        return 0  # the signal has come while the node was made
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
     while rclpy.ok():
         try:
             # Not for ever: rclpy's signal thread may wake the executor just before the context knows of its end.
