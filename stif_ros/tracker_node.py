@@ -17,10 +17,11 @@ from lifecycle_msgs.srv import ChangeState
 from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
@@ -46,7 +47,7 @@ from stif_ros.targets import TargetTrack
 
 RCLError = rclpy_implementation.RCLError  # rclpy has no public name for it
 SWITCH_SECONDS = 1e-4  # how long the executor may keep the interpreter from the worker, which has an image; else 5 ms
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SECONDS = 0.2  # until a signal is noticed, at most
 REPLAY_MS = 60_000.0  # an image older than this comes from a recording: its latency means nothing
 WATCH_PERIOD = 1.0  # seconds between two looks at the images' publishers
 
@@ -321,14 +322,19 @@ class TrackerNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Runs the node until SIGINT or SIGTERM, in any state."""
+    stopping = False
+
+    def stop(*_: Any) -> None:
+        nonlocal stopping
+        stopping = True
+
     faulthandler.enable()  # a crash in a library tells at least which thread did what
     keep_freed_memory()
     sys.setswitchinterval(SWITCH_SECONDS)
-    # rclpy's handler ends the spinning. Python's own would raise KeyboardInterrupt wherever the node happens to be.
-    signal.signal(signal.SIGINT, lambda *_: None)
-    # A signal waits until node and executor are there: rclpy leaves halves of them behind, with tracebacks.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
-    rclpy.init(args=args)
+    # Not rclpy's handlers: they take ROS away from under what is being made, loaded or published.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = TrackerNode()
     except (ValueError, ParameterException) as error:
@@ -337,16 +343,11 @@ def main(args: list[str] | None = None) -> int:
         return 2
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
-    while rclpy.ok():
+    while not stopping:
         try:
-            # Not for ever: rclpy's signal thread may wake the executor just before the context knows of its end.
-            executor.spin_once(timeout_sec=0.5)
-        except ExternalShutdownException:
-            break
+            executor.spin_once(timeout_sec=STOP_SECONDS)
         except Exception:  # of a callback: the node must outlive a defect
-            if rclpy.ok():  # else the signal has come while the callback was at work
-                node.report_defect(traceback.format_exc())
+            node.report_defect(traceback.format_exc())
     executor.shutdown(timeout_sec=0)
     node.stop()
     node.destroy_node()
