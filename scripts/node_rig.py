@@ -31,7 +31,7 @@ from stif_core.allocator import keep_freed_memory
 ROOT = Path(__file__).resolve().parents[1]
 PARAMS = ROOT / "config" / "tracker.yaml"
 IMAGES_PROFILE = ROOT / "config" / "fastdds_images.xml"
-ANSWER_SECONDS = 4.0
+ANSWER_SECONDS = 20.0  # a model loads within it on a busy machine too: what is asked again is done again
 GOALS = {1: "inactive", 2: "unconfigured", 3: "active", 4: "inactive"}  # of transitions
 TRIES = 20  # a service just found may lose the first request
 DIAGNOSTICS_PERIOD = 0.1
