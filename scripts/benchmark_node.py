@@ -27,7 +27,7 @@ from rich.table import Table
 from std_srvs.srv import Trigger
 
 from stif_core.evaluation.rendered_clip import RenderedClip
-from stif_ros.stamps import nanoseconds
+from stif_core.io.stamps import nanoseconds
 
 CASES = [
     "640x480@30 idle", "1280x720@30 idle", "1920x1080@30 idle",

@@ -13,8 +13,8 @@ from sensor_msgs.msg import CameraInfo
 
 from stif_core.bearing import Camera, azimuth_elevation
 from stif_core.bearing_rate import LONGEST_GAP, BearingRate
+from stif_core.io.stamps import nanoseconds
 from stif_ros.msg import Track
-from stif_ros.stamps import nanoseconds
 
 COMPRESSED_SUFFIX = "/compressed"
 # Matches reliable and best-effort publishers; the newest calibration is the one that counts.

@@ -9,7 +9,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
 from stif_core.geometry import FloatArray, check_target_box
-from stif_ros.stamps import nanoseconds_or_none
+from stif_core.io.stamps import nanoseconds_or_none
 from stif_ros.target import TargetRequest
 
 TOPIC = "detections"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stif_core.io.stamps import nanoseconds
 from stif_ros.history import Frame, FrameHistory
-from stif_ros.stamps import nanoseconds
 from stif_ros.target import TargetRequest
 
 Report = Callable[[str, str], None]  # takes the kind of a problem and a line about it

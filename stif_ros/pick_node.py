@@ -35,6 +35,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from stif_core.io.ros_images import decompress, to_bgr
+from stif_core.io.stamps import nanoseconds
 from stif_ros.image_subscription import ImageSubscription
 from stif_ros.msg import TargetInit, Track, TrackArray
 from stif_ros.newest import NewestWorker
@@ -42,7 +43,6 @@ from stif_ros.parameters import Parameter, declare
 from stif_ros.pick_access import Access
 from stif_ros.pick_server import Answer, PickServer, Picture, Selection
 from stif_ros.srv import SetTarget
-from stif_ros.stamps import nanoseconds
 
 PARAMETERS = {
     "address": Parameter("127.0.0.1", "Address to listen on; any but the loopback address needs a token.", True),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stif_core.geometry import FloatArray, check_target_box
-from stif_ros.stamps import nanoseconds_or_none
+from stif_core.io.stamps import nanoseconds_or_none
 
 LEAST_SIDE = 4  # pixels of a target's visible part
 LEAST_CONTRAST = 1.0  # standard deviation in grey levels; a camera's noise on a wall has more

@@ -29,6 +29,7 @@ from std_srvs.srv import Trigger
 from stif_core.allocator import keep_freed_memory
 from stif_core.io.drawing import mark_track
 from stif_core.io.ros_images import decompress, to_bgr
+from stif_core.io.stamps import nanoseconds
 from stif_core.tracking import Tracker
 from stif_core.tracking.target_set import TargetSet
 from stif_ros import parameters
@@ -41,7 +42,6 @@ from stif_ros.msg import TargetInit, Track, TrackArray
 from stif_ros.pipeline import Outcome, PipelineSettings, TrackingPipeline
 from stif_ros.problems import Problems
 from stif_ros.srv import RemoveTarget, SelectDetection, SetTarget
-from stif_ros.stamps import nanoseconds
 from stif_ros.target import TargetRequest, read_request
 from stif_ros.targets import TargetTrack
 
@@ -106,10 +106,7 @@ class TrackerNode(LifecycleNode):
 
     def _say_why(self, what: str) -> None:
         """Logs the exception in work."""
-        if self.context.ok():
-            self.get_logger().error(f"cannot be {what}, please report it:\n{traceback.format_exc()}")
-        else:
-            self.get_logger().info(f"not {what}: the process was asked to end meanwhile")
+        self.get_logger().error(f"cannot be {what}, please report it:\n{traceback.format_exc()}")
 
     def _create_interfaces(self) -> None:
         # Each policy can be overridden: qos_overrides./track.publisher.depth and so on.
@@ -276,8 +273,6 @@ class TrackerNode(LifecycleNode):
 
     def _publish(self, outcome: Outcome) -> None:
         assert self._pipeline is not None
-        if not self.context.ok():  # on the way out, the worker may be a moment behind
-            return
         header = outcome.message.header
         tracks = [self._track_message(outcome, target) for target in outcome.tracks]
         first = tracks[0] if tracks else self._track_message(outcome, None)

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stif_core.bags.reading import Bag, Topic
-from stif_core.bags.typestore import COMPRESSED_IMAGE, IMAGE, stamp_ns
+from stif_core.bags.typestore import COMPRESSED_IMAGE, IMAGE
 from stif_core.io.ros_images import decompress, to_bgr
 from stif_core.io.source import DEFAULT_FPS
+from stif_core.io.stamps import nanoseconds
 
 IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE)
 GAPS_FOR_RATE = 50
@@ -71,7 +72,7 @@ def read_frames(bag: Bag, topic: Topic) -> Iterator[BagFrame]:
         except ValueError as error:
             yield BagFrame(index, time_ns, time_ns, data, None, str(error))
         else:
-            yield BagFrame(index, time_ns, stamp_ns(message), data, message)
+            yield BagFrame(index, time_ns, nanoseconds(message.header.stamp), data, message)
 
 
 def frame_rate(bag: Bag, topic: Topic) -> float:

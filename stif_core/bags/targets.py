@@ -6,8 +6,9 @@ import numpy as np
 
 from stif_core.bags.images import BagFrame
 from stif_core.bags.reading import Bag
-from stif_core.bags.typestore import TARGET_INIT, stamp_ns
+from stif_core.bags.typestore import TARGET_INIT
 from stif_core.geometry import FloatArray, check_target_box
+from stif_core.io.stamps import nanoseconds_or_none
 
 STAMP_TOLERANCE_NS = 500_000  # a stamp that went through a float of seconds is off by less
 DEFAULT_TARGET_ID = "target"
@@ -63,7 +64,7 @@ def read_requests(bag: Bag, topic: str) -> list[BoxRequest]:
         BoxRequest(
             np.array([message.x, message.y, message.width, message.height]),
             time_ns,
-            stamp_ns(message) or None,
+            nanoseconds_or_none(message.header.stamp),
             bool(message.normalized),
             message.target_id or DEFAULT_TARGET_ID,
         )

@@ -9,10 +9,11 @@ from stif_core.bags.messages import track_box
 from stif_core.bags.reading import Bag, Topic
 from stif_core.bags.replay import Step
 from stif_core.bags.targets import STAMP_TOLERANCE_NS
-from stif_core.bags.typestore import TRACK, stamp_ns
+from stif_core.bags.typestore import TRACK
 from stif_core.evaluation.metrics import Accuracy, accuracy
 from stif_core.evaluation.sequences import read_boxes
 from stif_core.geometry import FloatArray
+from stif_core.io.stamps import nanoseconds
 
 
 class Truth:
@@ -44,7 +45,7 @@ def read_truth(bag: Bag, source: str, images: Topic) -> Truth:
             raise ValueError(f"{source} has {len(boxes)} boxes, but {images.name} {images.count} images")
         return Truth(boxes, None)
     messages = [message for _, _, message in bag.messages(source, TRACK)]
-    stamps_ns = np.array([stamp_ns(message) for message in messages], dtype=np.int64)
+    stamps_ns = np.array([nanoseconds(message.header.stamp) for message in messages], dtype=np.int64)
     return Truth(np.array([track_box(message) for message in messages]), stamps_ns)
 
 

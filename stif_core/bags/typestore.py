@@ -75,9 +75,3 @@ def new_header(stamp_ns: int, frame_id: str) -> Any:
     """A std_msgs/Header."""
     stamp = new_message("builtin_interfaces/msg/Time", sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
     return new_message("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id)
-
-
-def stamp_ns(message: Any) -> int:
-    """The stamp in a message's header, nanoseconds."""
-    stamp = message.header.stamp
-    return int(stamp.sec * 10**9 + stamp.nanosec)

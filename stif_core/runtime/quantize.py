@@ -1,7 +1,9 @@
 """int8 graphs with explicit Q/DQ nodes (onnxruntime.quantization), calibrated on recorded crops.
 
-Symmetric int8 throughout, as TensorRT wants it, weights per channel; convolutions alone are quantised, for attention,
-softmax and the decoding of boxes lose too much. Layers whose quantisation alone moves the result are left out.
+Symmetric int8 throughout, as TensorRT wants it, weights per channel. Full convolutions of the track graph alone are
+quantised: attention, softmax and the decoding of boxes lose too much; depthwise convolutions lose most and gain
+nothing; the memory is computed rarely while every frame hangs on it. Layers whose quantisation alone moves the result
+are left out.
 """
 
 import logging
@@ -27,8 +29,8 @@ from stif_core.weights import ModelFiles
 
 # A layer stays in floating point when its quantisation alone moves, in the mean over the crops, the score of some cell
 # or the best box (crop pixels) by this much.
-SCORE_LIMIT = 0.005
-BOX_LIMIT = 0.3
+SCORE_LIMIT = 0.0025
+BOX_LIMIT = 0.15
 # Convolutions with so few outputs (scores, centreness, offsets, spatial weights) cost next to nothing, and much hangs
 # on them: they are never quantised.
 FEW_OUTPUTS = 4
@@ -80,11 +82,10 @@ def quantize(
     """
     backend = OnnxBackend(source, threads=0)
     frames = backend.config.memory_frames
-    memorize_feeds: list[Feed] = [
-        {"image": image[None], "foreground": foreground[None]}
+    features = [
+        backend.memorize(image[None], foreground[None])
         for image, foreground in zip(crops.memory_image, crops.foreground, strict=True)
     ]
-    features = [backend.memorize(feed["image"], feed["foreground"]) for feed in memorize_feeds]
     enhanced = [backend.enhance(np.repeat(feature[:, None], frames, axis=1)) for feature in features]
     track_feeds: list[Feed] = [
         {"image": image[None], "enhanced": enhanced[i]}
@@ -93,11 +94,9 @@ def quantize(
     with tempfile.TemporaryDirectory() as folder, _quiet():
         track = _Quantizer(source.track_onnx, track_feeds, Path(folder))
         effects = sorted(track.effects(advance), key=lambda effect: -effect.score)
-        left_out = {effect.layer for effect in effects if effect.left_out}
-        memorize = _Quantizer(source.memorize_onnx, memorize_feeds, Path(folder))
-        for quantizer, path in ((track, target.track_onnx), (memorize, target.memorize_onnx)):
-            quantizer.write(path, [name for name in quantizer.layers if name not in left_out])
-        shutil.copyfile(source.enhance_onnx, target.enhance_onnx)  # it stays in floating point
+        track.write(target.track_onnx, [effect.layer for effect in effects if not effect.left_out])
+        shutil.copyfile(source.memorize_onnx, target.memorize_onnx)
+        shutil.copyfile(source.enhance_onnx, target.enhance_onnx)
         for name, path in target.graphs.items():
             graph = onnx.load(path)
             metadata = {entry.key: entry.value for entry in onnx.load(source.graphs[name]).metadata_props}
@@ -108,11 +107,48 @@ def quantize(
 
 
 def quantizable(path: Path) -> list[str]:
-    """Names of the convolutions of a graph that have more than a few outputs."""
+    """Names of the full convolutions that have more than a few outputs, once the fused halves are split."""
     graph = onnx.load(path).graph
+    split_fused_halves(graph)
     weights = {weight.name: weight for weight in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    return [node.name for node in convolutions if weights[node.input[1]].dims[0] > FEW_OUTPUTS]
+    shapes = {node.name: weights[node.input[1]].dims for node in convolutions}  # a depthwise kernel sees one input
+    return [name for name, (outputs, inputs, *_) in shapes.items() if outputs > FEW_OUTPUTS and inputs > 1]
+
+
+def split_fused_halves(graph: onnx.GraphProto) -> None:
+    """The head's first convolutions, over the two joined halves, become sums of one over each half, in place.
+
+    So each half has a range of its own. And OpenVINO 2026.4 computes an int8 convolution over this concatenation
+    wrongly: it moves scores by .07 where ONNX Runtime moves them by .002.
+    """
+    made_by = {output: node for node in graph.node for output in node.output}
+    weights = {weight.name: weight for weight in graph.initializer}
+    for convolution in [node for node in graph.node if node.op_type == "Conv" and node.name.startswith("/head/")]:
+        joined = made_by[convolution.input[0]]
+        if joined.op_type != "Concat":
+            continue
+        weight = weights[convolution.input[1]]
+        values = np.split(onnx.numpy_helper.to_array(weight), len(joined.input), axis=1)
+        position = list(graph.node).index(convolution)
+        parts = []
+        for i, (part, value) in enumerate(zip(joined.input, values, strict=True)):
+            name = f"{weight.name}.{i}"
+            graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
+            node = onnx.NodeProto()
+            node.CopyFrom(convolution)
+            del node.input[:], node.output[:]
+            node.name = f"{convolution.name}.{i}"
+            node.input.extend([part, name, *convolution.input[2:]] if i == 0 else [part, name])
+            node.output.append(f"{convolution.output[0]}.{i}")
+            parts.append(node)
+        total = onnx.helper.make_node("Sum", [node.output[0] for node in parts], convolution.output, convolution.name)
+        graph.node.remove(convolution)
+        for node in [total, *reversed(parts)]:
+            graph.node.insert(position, node)
+        graph.initializer.remove(weight)
+        if not any(joined.output[0] in node.input for node in graph.node):
+            graph.node.remove(joined)
 
 
 class _Quantizer:
@@ -123,6 +159,9 @@ class _Quantizer:
         self._ranges = folder / f"{path.name}.ranges.json"
         self._feeds = feeds
         quant_pre_process(path, self._prepared, skip_symbolic_shape=True)
+        graph = onnx.load(self._prepared)
+        split_fused_halves(graph.graph)
+        onnx.save(graph, self._prepared)
         self.layers = quantizable(self._prepared)
 
     def write(self, path: Path, layers: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""Stamps of messages as numbers."""
+"""Stamps of messages as numbers; of rclpy's messages and of rosbags' alike."""
 
 from typing import Any
 
