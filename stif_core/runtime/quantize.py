@@ -110,6 +110,10 @@ def quantizable(path: Path) -> list[str]:
     """Names of the full convolutions that have more than a few outputs, once the fused halves are split."""
     graph = onnx.load(path).graph
     split_fused_halves(graph)
+    return _full_convolutions(graph)
+
+
+def _full_convolutions(graph: onnx.GraphProto) -> list[str]:
     weights = {weight.name: weight for weight in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     shapes = {node.name: weights[node.input[1]].dims for node in convolutions}  # a depthwise kernel sees one input
@@ -135,12 +139,11 @@ def split_fused_halves(graph: onnx.GraphProto) -> None:
         for i, (part, value) in enumerate(zip(joined.input, values, strict=True)):
             name = f"{weight.name}.{i}"
             graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
-            node = onnx.NodeProto()
-            node.CopyFrom(convolution)
-            del node.input[:], node.output[:]
-            node.name = f"{convolution.name}.{i}"
-            node.input.extend([part, name, *convolution.input[2:]] if i == 0 else [part, name])
-            node.output.append(f"{convolution.output[0]}.{i}")
+            bias = convolution.input[2:] if i == 0 else []
+            node = onnx.helper.make_node(
+                "Conv", [part, name, *bias], [f"{convolution.output[0]}.{i}"], f"{convolution.name}.{i}"
+            )
+            node.attribute.extend(convolution.attribute)
             parts.append(node)
         total = onnx.helper.make_node("Sum", [node.output[0] for node in parts], convolution.output, convolution.name)
         graph.node.remove(convolution)
@@ -162,7 +165,7 @@ class _Quantizer:
         graph = onnx.load(self._prepared)
         split_fused_halves(graph.graph)
         onnx.save(graph, self._prepared)
-        self.layers = quantizable(self._prepared)
+        self.layers = _full_convolutions(graph.graph)
 
     def write(self, path: Path, layers: Collection[str]) -> None:
         quantize_static(
