@@ -10,6 +10,8 @@ import numpy as np
 from stif_core.data.index_builder import IndexBuilder
 from stif_core.data.track_index import TrackIndex
 
+VALIDATION_CLIPS = Path("config/train/validation_clips.txt")  # of our own data, in this repository's folder
+
 
 @dataclass(frozen=True)
 class FolderData:

@@ -13,6 +13,7 @@ from stif_core.evaluation.datasets.uav123 import read_uav123
 from stif_core.evaluation.datasets.vot import read_vot
 from stif_core.evaluation.datasets.watb import read_watb
 from stif_core.evaluation.sequences import Sequence, read_sequences
+from stif_core.evaluation.validation import read_validation_runs
 
 # Name to the protocol that scores it and its reader. VOT's own figures come from its toolkit.
 _READERS: dict[str, tuple[str, Callable[[Path], list[Sequence]]]] = {
@@ -25,6 +26,7 @@ _READERS: dict[str, tuple[str, Callable[[Path], list[Sequence]]]] = {
     "watb": ("otb", read_watb),
     "uav123": ("uav", read_uav123),
     "vot": ("folder", read_vot),
+    "validation": ("folder", read_validation_runs),
 }
 DATASETS: tuple[str, ...] = tuple(_READERS)
 

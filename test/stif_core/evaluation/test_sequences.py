@@ -1,12 +1,13 @@
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from stif_core.evaluation.run import evaluate, make_tracker
-from stif_core.evaluation.sequences import read_boxes, read_sequence, read_sequences
-from stif_core.evaluation.validation import read_clip
+from stif_core.evaluation.sequences import Sequence, read_boxes, read_sequence, read_sequences
+from stif_core.evaluation.validation import read_clip, read_validation_runs, runs_from_several_starts
 
 
 def write_images(folder, count, size=(40, 60)):
@@ -53,6 +54,29 @@ def test_validation_clip_follows_the_longest_track_over_images_of_one_size(tmp_p
     assert sequence.name == "source/clip"
     assert sequence.truth[:, 0].tolist() == [1, 3, 1]
     assert {image.shape for image in sequence.frames()} == {(50, 60, 3)}
+
+
+def test_validation_runs_start_where_the_target_is_seen_and_go_both_ways():
+    truth = np.arange(30)[:, None] * [1.0, 0, 0, 0] + [0, 0, 5, 5]
+    truth[[4, 5, 6]] = np.nan
+    images = [Path(f"{i}.jpg") for i in range(30)]
+    runs = runs_from_several_starts(Sequence("source/clip", images, truth))
+    # Every fifth frame; at 5 and 6 there is no target; from 25 on too few frames are left. Backwards 20 is frame 9.
+    assert [run.name for run in runs] == [
+        *("source_clip_0000", "source_clip_0007", "source_clip_0010", "source_clip_0015", "source_clip_0020"),
+        *(f"source_clip_reversed_{start:04d}" for start in (0, 5, 10, 15, 20)),
+    ]
+    for run in runs:
+        order = np.array([int(path.stem) for path in run.images])
+        assert order[-1] == (0 if "reversed" in run.name else 29)
+        assert np.isfinite(run.truth[0]).all()
+        np.testing.assert_array_equal(run.truth, truth[order])
+
+
+def test_validation_without_its_list_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"no list of validation clips config/train/validation_clips\.txt"):
+        read_validation_runs(tmp_path)
 
 
 def test_unknown_tracker_names_those_there_are():
