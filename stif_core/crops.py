@@ -41,6 +41,11 @@ class SearchWindow:
         """Crop pixels per image pixel."""
         return self.size / self.side
 
+    def within(self, width: int, height: int) -> bool:
+        """Whether an image of this size has all that a crop shows, interpolated at its edges too."""
+        reach = self.side / 2 + max(1.0, self.side / self.size)
+        return reach <= self.x <= width - reach and reach <= self.y <= height - reach
+
     def to_crop(self, box: ArrayLike) -> FloatArray:
         """xywh boxes (..., 4) of the image -> xywh in crop pixels."""
         box = np.array(box, dtype=np.float64)

@@ -76,7 +76,8 @@ class _Function:
         if len(inputs[0]) != 1:
             self._any_number = self._any_number or self._compile(batch=-1)
             request = self._any_number
-        return list(request.infer(inputs).values())  # copies: the next inference writes to the same memory
+        # Inputs are read where they lie; outputs are copied, because the next inference writes to the same memory.
+        return list(request.infer(inputs, share_inputs=True).values())
 
     def _compile(self, batch: int) -> openvino.InferRequest:
         try:

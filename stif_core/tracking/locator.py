@@ -51,8 +51,7 @@ class Locator:
             settings: Those of the post-processing are used.
             others: Whether to tell of other peaks as well.
         """
-        crop = window.sample(image, plain_canvas(image, window.size))
-        score, boxes = yield Pass("track", (_channels_first(crop), enhanced))
+        score, boxes = yield Pass("track", (_crop(image, window), enhanced))
         scale = window.scale
         peak = best_cell(score[0], boxes[0], size * scale, window.size, settings)
         peaks = [peak, *(other_peaks(score[0], boxes[0], peak, size * scale, settings) if others else ())]
@@ -69,9 +68,8 @@ class Locator:
     def memorize(self, image: NDArray[np.uint8], box: FloatArray) -> Steps[NDArray[np.float32]]:
         """The memory feature (1, C, n, n) of the target in its xywh box."""
         window = SearchWindow.around(box, self.crop_size)
-        crop = window.sample(image, plain_canvas(image, window.size))
         foreground = foreground_map(window.to_crop(box), window.size)
-        feature: NDArray[np.float32] = yield Pass("memorize", (_channels_first(crop), foreground[None, None]))
+        feature: NDArray[np.float32] = yield Pass("memorize", (_crop(image, window), foreground[None, None]))
         return feature
 
     def enhance(self, bank: MemoryBank) -> Steps[NDArray[np.float32]]:
@@ -80,5 +78,8 @@ class Locator:
         return enhanced
 
 
-def _channels_first(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(crop.transpose(2, 0, 1))[None]
+def _crop(image: NDArray[np.uint8], window: SearchWindow) -> NDArray[np.uint8]:
+    """What the network sees of an image (H, W, 3): (1, 3, S, S); beyond the image its mean colour."""
+    height, width = image.shape[:2]
+    canvas = None if window.within(width, height) else plain_canvas(image, window.size)
+    return np.ascontiguousarray(window.sample(image, canvas).transpose(2, 0, 1))[None]

@@ -1,5 +1,7 @@
 """What the camera does between two images: its motion by sparse optical flow of the background, and cuts."""
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +33,7 @@ class CutDetector:
 
     def update(self, image: NDArray[np.uint8]) -> bool:
         """Whether there is a cut between the image before and this one; False for the first two images."""
-        rows = np.linspace(0, image.shape[0] - 1, THUMBNAIL).astype(int)
-        columns = np.linspace(0, image.shape[1] - 1, THUMBNAIL).astype(int)
-        now = image[rows[:, None], columns].astype(np.int16)
+        now = image[_thumbnail(*image.shape[:2])].astype(np.int16)
         before, self._before = self._before, now
         if before is None:
             return False
@@ -44,6 +44,13 @@ class CutDetector:
         cut = change > max(CUT, SUDDEN * self._usual)
         self._usual += 0.2 * (change - self._usual)
         return cut
+
+
+@lru_cache(maxsize=8)
+def _thumbnail(height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Index of THUMBNAIL x THUMBNAIL pixels spread over an image of this size."""
+    rows, columns = (np.linspace(0, side - 1, THUMBNAIL).astype(np.intp) for side in (height, width))
+    return rows[:, None], columns
 
 
 class CameraMotion:

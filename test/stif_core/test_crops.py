@@ -60,6 +60,18 @@ def test_outside_the_image_the_canvas_stays():
     assert (crop[140:250, 140:250] == 200).all()
 
 
+@given(st.floats(-50, 450), st.floats(-50, 350), st.floats(10, 900))
+def test_within_the_image_no_canvas_is_seen(x, y, side):
+    image = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    window = SearchWindow(x, y, side, 64)
+    black, white = (window.sample(image, np.full((64, 64, 3), value, np.uint8)) for value in (0, 255))
+    if window.within(400, 300):
+        np.testing.assert_array_equal(black, white)
+        np.testing.assert_array_equal(window.sample(image), black)
+    room = min(x, y, 400 - x, 300 - y) - side / 2
+    assert window.within(400, 300) == (room >= max(1.0, side / 64))
+
+
 def test_canvas_has_the_mean_colour():
     image = np.zeros((64, 64, 3), np.uint8)
     image[..., 1] = 90
