@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from stif_core.cli.common import BackendName, Threads, extra_train, messages, progress_bar, user_errors
+from stif_core.data.folder import VALIDATION_CLIPS
 from stif_core.weights import PRECISIONS, SHIPPED, ModelFiles, find_model, shipped_models
 
 if TYPE_CHECKING:
     from stif_core.model.stif import Stif
     from stif_core.runtime.recording import Crops
 
-VALIDATION_CLIPS = Path("config/train/validation_clips.txt")
 CALIBRATION_CROPS = 320
 COMPARED_CROPS = 100
 LARGEST_SHOWN = 12
@@ -45,7 +45,6 @@ def export(
         with extra_train("export"):
             from stif_core.model.stif import load_weights
             from stif_core.runtime.export import export_onnx, random_crops
-            from stif_core.runtime.quantize import quantizable, quantize
 
         network = load_weights(files.config(), files.weights)
         target = ModelFiles(files.name, out or files.folder, precision)
@@ -58,15 +57,7 @@ def export(
             written.json.write_text(json.dumps(files.description(), indent=2) + "\n")
             fixed = None if batch == "dynamic" else int(batch)
             if precision == "int8":
-                source = replace(written, precision="fp32")
-                export_onnx(network, source)
-                with progress_bar("effect of each layer", len(quantizable(source.track_onnx))) as advance:
-                    effects = quantize(source, written, calibration, advance)
-                table = Table("layer quantised alone", "score", "box, px", "")
-                for effect in effects:
-                    left = "left in floating point" if effect.left_out else ""
-                    table.add_row(effect.layer, f"{effect.score:.4f}", f"{effect.box:.2f}", left)
-                Console().print(table)
+                _quantize(network, files, written, calibration)
             else:
                 export_onnx(network, written, fixed)
             if fixed in (None, 1):
@@ -78,6 +69,30 @@ def export(
                 print(target.graphs[name])
             if target.folder.resolve() != files.folder.resolve():
                 written.json.replace(target.json)
+
+
+def _quantize(network: "Stif", files: ModelFiles, written: ModelFiles, crops: "Crops") -> None:
+    """Writes the int8 graphs: of weights trained for it where the model has them, else with a table of the effects."""
+    from stif_core.model.stif import load_weights
+    from stif_core.runtime.export import export_onnx
+    from stif_core.runtime.quantize import quantizable, quantize
+    from stif_core.training.quantised import rounded_layers
+
+    source = replace(written, precision="fp32")
+    if files.int8_weights.exists():
+        export_onnx(network, source, tracking=load_weights(files.config(), files.int8_weights))
+        layers = rounded_layers(network)
+        quantize(source, written, crops, trained=layers)
+        print(f"{len(layers)} convolutions in int8, with the weights {files.int8_weights} that were trained for it")
+        return
+    export_onnx(network, source)
+    with progress_bar("effect of each layer", len(quantizable(source.track_onnx))) as advance:
+        effects = quantize(source, written, crops, advance)
+    table = Table("layer quantised alone", "score", "box, px", "")
+    for effect in effects:
+        left = "left in floating point" if effect.left_out else ""
+        table.add_row(effect.layer, f"{effect.score:.4f}", f"{effect.box:.2f}", left)
+    Console().print(table)
 
 
 def _check_export(files: ModelFiles, out: Path | None, precision: str, batch: str, footage: Path | None) -> None:

@@ -50,6 +50,25 @@ class Block(nn.Module):
         return x + y if self.residual else y
 
 
+class Stem(nn.Conv2d):
+    """First convolution, of BGR 0 to 255; trained on RGB in ImageNet's normalisation, as its weights are kept.
+
+    Order and deviations are taken into the weights at every call, so that a graph holds one subtraction before it.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__(3, outputs, 3, 2, 1)
+        self.register_buffer("mean", torch.tensor([103.53, 116.28, 123.675]).view(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor([57.375, 57.12, 58.395]).view(3, 1, 1), persistent=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        weight = self.weight.flip(1) / self.deviation
+        return nn.functional.conv2d(input - self.mean, weight, self.bias, self.stride, self.padding)
+
+
 class FBNet(nn.Module):
     """Maps crops (B, 3, S, S), BGR 0 to 255, to features (B, 112, S / 16, S / 16)."""
 
@@ -57,22 +76,16 @@ class FBNet(nn.Module):
     stem_channels = 16
     stride = 16
     grid_origin = 0.5  # crop coordinate of the centre of cell 0's receptive field
-    mean: Tensor
-    deviation: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        # It was trained on RGB in ImageNet's normalisation.
-        mean, deviation = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(deviation).view(3, 1, 1), persistent=False)
-        self.stem = nn.Conv2d(3, 16, 3, 2, 1)
+        self.stem = Stem(self.stem_channels)
         widths = [16, *(spec.out for spec in BLOCKS)]
         self.blocks = nn.Sequential(*(Block(widths[i], spec) for i, spec in enumerate(BLOCKS)))
 
     def forward(self, image: Tensor, foreground_feature: Tensor | None = None) -> Tensor:
         """``foreground_feature`` (B, 16, S / 2, S / 2) is added to the first layer of a memory frame."""
-        x = self.stem((image.flip(1) - self.mean) / self.deviation)
+        x = self.stem(image)
         if foreground_feature is not None:
             x = x + foreground_feature
         return self.blocks(x.relu())

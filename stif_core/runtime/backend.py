@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stif_core.model.config import StifConfig
+from stif_core.runtime.processor import Processor
 from stif_core.weights import PRECISIONS, ModelFiles
 
 BACKENDS = ("tensorrt", "openvino", "onnxruntime", "torch")
@@ -50,7 +51,8 @@ def load_backend(
         files: The model, in whatever precision.
         name: One of BACKENDS, or ``auto``, the first of these that is there: OpenVINO (on x86; on ARM it was not
             measured), ONNX Runtime, PyTorch. With ``:`` and one of PRECISIONS behind it the graphs are taken in that
-            precision, else in fp16 for OpenVINO and TensorRT where the model has such graphs, and in fp32.
+            precision; else OpenVINO takes int8 where the processor is made for it and the weights were trained for it,
+            OpenVINO and TensorRT fp16 where the model has such graphs, and all else fp32.
         threads: CPU threads for one inference; 0: ``default_threads``.
         log: Takes a line about anything that takes long (an engine is built).
 
@@ -94,9 +96,11 @@ def default_threads() -> int:
 
 
 def _precision(files: ModelFiles, name: str) -> str:
-    """The fastest that the backend is good at, of those that the model has."""
-    wanted = {"openvino": "fp16", "tensorrt": "fp16"}.get(name, "fp32")
-    return wanted if replace(files, precision=wanted).has_graphs else "fp32"
+    """The fastest that the backend is good at here, of those that the model has."""
+    wanted = ["fp16"] if name in ("openvino", "tensorrt") else []
+    if name == "openvino" and files.int8_weights.exists() and Processor.here().int8_is_fastest:
+        wanted.insert(0, "int8")
+    return next((precision for precision in wanted if replace(files, precision=precision).has_graphs), "fp32")
 
 
 def _first_usable(files: ModelFiles) -> str:

@@ -93,7 +93,7 @@ def random_crops(config: StifConfig) -> Crops:
     return Crops(image, foreground, image, np.zeros(2, np.int64))
 
 
-def export_onnx(model: Stif, files: ModelFiles, batch: int | None = None) -> None:
+def export_onnx(model: Stif, files: ModelFiles, batch: int | None = None, tracking: Stif | None = None) -> None:
     """Writes the graphs in the precision of ``files``, fp32 or fp16, simplified.
 
     The memory always holds T frames (a shorter one repeats its initial frame). In fp16 the attention's and the memory's
@@ -103,12 +103,14 @@ def export_onnx(model: Stif, files: ModelFiles, batch: int | None = None) -> Non
         model: Network in evaluation mode; it is not changed.
         files: Where to write; the folder must be there.
         batch: Fixed batch of every input; None leaves it open.
+        tracking: The network that ``track`` is made of, where it is another, in evaluation mode too.
     """
     config = model.config
-    model = copy.deepcopy(model)
-    fold_batch_norm(model)
-    if files.precision == "fp16":
-        model.half()
+    tracking, model = copy.deepcopy(tracking or model), copy.deepcopy(model)
+    for network in (model, tracking):
+        fold_batch_norm(network)
+        if files.precision == "fp16":
+            network.half()
     crops = random_crops(config)
     image, foreground = (torch.from_numpy(array[: batch or 2]) for array in (crops.memory_image, crops.foreground))
     if batch is not None and batch > len(image):
@@ -119,7 +121,7 @@ def export_onnx(model: Stif, files: ModelFiles, batch: int | None = None) -> Non
         enhanced = model.enhance(memory)
     _write(model, "memorize", files, {"image": image, "foreground": foreground}, ["feature"], batch)
     _write(model, "enhance", files, {"memory": memory}, ["enhanced"], batch)
-    _write(model, "track", files, {"image": image, "enhanced": enhanced}, ["score", "box"], batch)
+    _write(tracking, "track", files, {"image": image, "enhanced": enhanced}, ["score", "box"], batch)
 
 
 def compare(model: Stif, backend: Backend, crops: Crops) -> ExportReport:

@@ -8,18 +8,8 @@ import openvino
 from numpy.typing import NDArray
 
 from stif_core.runtime.graph_check import check_graphs, tracking_batch
+from stif_core.runtime.processor import Processor
 from stif_core.weights import ModelFiles
-
-CPU_INFO = Path("/proc/cpuinfo")  # of Linux
-
-
-def bf16_is_slow(processor: str, flags: str) -> bool:
-    """Whether a processor of this name with these flags runs networks in bf16 slower than in fp32.
-
-    OpenVINO takes bf16 wherever the processor has it. An Intel Xeon without AMX needs 1.4 times as long for it, an AMD
-    EPYC gains.
-    """
-    return "Intel" in processor and "avx512_bf16" in flags and "amx_bf16" not in flags
 
 
 class OpenVinoBackend:
@@ -39,8 +29,7 @@ class OpenVinoBackend:
         self.batch = tracking_batch(files)
         core = openvino.Core()
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-        flags = CPU_INFO.read_text() if CPU_INFO.exists() else ""
-        if files.precision == "fp32" or bf16_is_slow(core.get_property("CPU", "FULL_DEVICE_NAME"), flags):
+        if files.precision == "fp32" or Processor.here().bf16_is_slow:
             settings["INFERENCE_PRECISION_HINT"] = "f32"
         self._memorize = _Function(core, files.memorize_onnx, settings)
         self._enhance = _Function(core, files.enhance_onnx, settings)

@@ -1,9 +1,9 @@
 """int8 graphs with explicit Q/DQ nodes (onnxruntime.quantization), calibrated on recorded crops.
 
-Symmetric int8 throughout, as TensorRT wants it, weights per channel. Full convolutions of the track graph alone are
-quantised: attention, softmax and the decoding of boxes lose too much; depthwise convolutions lose most and gain
-nothing; the memory is computed rarely while every frame hangs on it. Layers whose quantisation alone moves the result
-are left out.
+Symmetric int8 throughout, as TensorRT wants it, weights per channel. Convolutions of the track graph alone are
+quantised: attention, softmax and the decoding of boxes lose too much; the memory is computed rarely while every frame
+hangs on it. Where weights were not trained for it depthwise convolutions are left out, which lose most, and layers
+whose quantisation alone moves the result.
 """
 
 import logging
@@ -67,7 +67,11 @@ class _Feeds(CalibrationDataReader):
 
 
 def quantize(
-    source: ModelFiles, target: ModelFiles, crops: Crops, advance: Callable[[], None] = lambda: None
+    source: ModelFiles,
+    target: ModelFiles,
+    crops: Crops,
+    advance: Callable[[], None] = lambda: None,
+    trained: Collection[str] | None = None,
 ) -> list[LayerEffect]:
     """Writes the int8 graphs of ``target`` from the fp32 graphs of ``source``.
 
@@ -75,10 +79,12 @@ def quantize(
         source: Its graphs have an open batch or a batch of 1.
         target: Where to write.
         crops: Taken from footage with a tracker; ranges are taken from all of them, effects measured on some.
-        advance: Called after each layer, of which there are ``len(quantizable(source.track_onnx))``.
+        advance: Called after each layer whose effect is measured, ``len(quantizable(source.track_onnx))`` in all.
+        trained: Names in the network of the convolutions that were trained with their rounding. They are quantised,
+            no other, and nothing is measured. None: those whose effect is small.
 
     Returns:
-        The effect of each layer of the track graph, largest first.
+        The effect of each layer of the track graph, largest first; none where it was trained.
     """
     backend = OnnxBackend(source, threads=0)
     frames = backend.config.memory_frames
@@ -93,8 +99,9 @@ def quantize(
     ]
     with tempfile.TemporaryDirectory() as folder, _quiet():
         track = _Quantizer(source.track_onnx, track_feeds, Path(folder))
-        effects = sorted(track.effects(advance), key=lambda effect: -effect.score)
-        track.write(target.track_onnx, [effect.layer for effect in effects if not effect.left_out])
+        effects = [] if trained else sorted(track.effects(advance), key=lambda effect: -effect.score)
+        chosen = track.nodes_of(trained) if trained else [e.layer for e in effects if not e.left_out]
+        track.write(target.track_onnx, chosen)
         shutil.copyfile(source.memorize_onnx, target.memorize_onnx)
         shutil.copyfile(source.enhance_onnx, target.enhance_onnx)
         for name, path in target.graphs.items():
@@ -166,6 +173,15 @@ class _Quantizer:
         split_fused_halves(graph.graph)
         onnx.save(graph, self._prepared)
         self.layers = _full_convolutions(graph.graph)
+        self._convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
+
+    def nodes_of(self, modules: Collection[str]) -> list[str]:
+        """Names in the graph of the convolutions of a network, which the exporter names weights after."""
+        return [
+            node.name
+            for node in self._convolutions
+            if node.input[1].removeprefix("model.").partition(".weight")[0] in modules
+        ]
 
     def write(self, path: Path, layers: Collection[str]) -> None:
         quantize_static(

@@ -13,6 +13,8 @@ from stif_core.weights import ModelFiles
 def write_model(checkpoint: Path, files: ModelFiles) -> int:
     """Writes the averaged weights (safetensors) and the JSON file of a checkpoint; returns its training step.
 
+    Of a training with ``quantised`` the weights for int8 alone: the JSON file beside them is the teacher's.
+
     Raises:
         ValueError: The file is missing, or no checkpoint of a training by ``stif train``.
     """
@@ -27,6 +29,9 @@ def write_model(checkpoint: Path, files: ModelFiles) -> int:
         raise ValueError(f"{checkpoint} is no checkpoint of stif train: {error}") from None
     description["training"] = {**description["training"], "steps": step}
     files.folder.mkdir(parents=True, exist_ok=True)
-    save_file({name.removeprefix("model."): value for name, value in state.items()}, files.weights)
-    files.json.write_text(json.dumps(description, indent=2) + "\n")
+    quantised = description["training"].get("quantised", False)
+    weights = {name.removeprefix("model."): value for name, value in state.items()}
+    save_file(weights, files.int8_weights if quantised else files.weights)
+    if not quantised:
+        files.json.write_text(json.dumps(description, indent=2) + "\n")
     return step

@@ -29,6 +29,7 @@ from stif_core.runtime.onnx_backend import OnnxBackend
 from stif_core.runtime.torch_backend import TorchBackend
 from stif_core.tracking import Tracker
 from stif_core.training.depthwise import use_trainable_depthwise
+from stif_core.training.quantised import use_rounding
 from stif_core.training.schedule import Optimisation, build_optimizer, freeze, rate_factor
 from stif_core.weights import ModelFiles, find_model
 
@@ -62,6 +63,7 @@ class StifTraining(LightningModule):
         trunk: Path | None = None,
         start: Path | None = None,
         teacher: Path | None = None,
+        quantised: bool = False,
         swap_memories: bool = True,
         nearest_cell: bool = True,
         compiled: bool = False,
@@ -80,6 +82,8 @@ class StifTraining(LightningModule):
             teacher: JSON file (or name) of a trained model with the same trunk, whose answers are learned beside the
                 labels. The branches are the teacher's and stay as they are, so that they are computed once for both;
                 what else fits is where the training starts, in place of ``trunk`` or ``start``.
+            quantised: The weights of ``track`` learn to stand the rounding of int8 graphs. Needs a teacher, the same
+                network in floating point; ``memorize`` and ``enhance`` stay the teacher's.
             swap_memories: Score half of each batch once more with the memory of its neighbour, whose target is absent.
             nearest_cell: The cell nearest to the target's centre is positive, however small the target.
             compiled: Run through ``torch.compile``: 1.3 to 1.6 times as fast on a CPU, after a minute of compilation.
@@ -97,11 +101,14 @@ class StifTraining(LightningModule):
         self.swap_memories = swap_memories
         self.nearest_cell = nearest_cell
         self.compiled = compiled
-        self.fixed_norms = fixed_norms
+        self.fixed_norms = fixed_norms or quantised
+        self.quantised = quantised
         self.validation_settings = replace(NETWORK_ALONE, window=window, penalty=penalty)
         self.untrained_trunk = trunk is None and start is None and teacher is None
         if teacher is not None and (trunk is not None or start is not None):
             raise ValueError("a training with --model.teacher starts from the teacher: give no trunk and no start")
+        if quantised and teacher is None:
+            raise ValueError("--model.quantised needs --model.teacher: the model whose int8 graphs are wanted")
         if trunk is not None:
             self.model.branches.load_trunk(trunk)
         if start is not None:
@@ -110,6 +117,8 @@ class StifTraining(LightningModule):
         self._teacher = () if teacher is None else (self._start_from_teacher(teacher),)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze(self.model, optimisation)
+        if quantised:
+            use_rounding(self.model)
         self._released: set[torch.nn.Parameter] = {
             p for trunk_ in self.model.branches.trunks() for p in trunk_.parameters() if p.requires_grad
         }
@@ -117,21 +126,24 @@ class StifTraining(LightningModule):
         self.success_auc = MeanMetric()
 
     def _start_from_teacher(self, path: Path) -> Stif:
-        """Takes over what fits, freezes the branches, and returns the teacher.
+        """Takes over what fits, freezes what stays the teacher's, and returns the teacher.
 
         Raises:
             ValueError: It is not there, or cannot teach this network.
         """
         files = find_model(str(path))
         teacher = load_weights(files.config(), files.weights)
-        if self.optimisation.trunk_released < 1:
+        if self.quantised and teacher.config != self.model.config:
+            raise ValueError(f"{path} cannot teach its own rounding: its configuration is not that of --model.network")
+        if not self.quantised and self.optimisation.trunk_released < 1:
             raise ValueError("with a teacher the trunk stays as it is: --model.optimisation.trunk_released must be 1")
         fitting = fitting_state(self.model, teacher.state_dict())
         branches = {name for name in self.model.state_dict() if name.startswith("branches.")}
         if not branches <= fitting.keys() or teacher.cells != self.model.cells:
             raise ValueError(f"{path} cannot teach this network: trunk or size of the crops differ")
         self.model.load_state_dict(fitting, strict=False)
-        self.model.branches.requires_grad_(False)
+        if not self.quantised:
+            self.model.branches.requires_grad_(False)
         return teacher.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     # -- one step
@@ -147,21 +159,28 @@ class StifTraining(LightningModule):
         memory_images = batch["memory"].flatten(0, 1).float().contiguous(memory_format=torch.channels_last)
         query_images = batch["query"].float().contiguous(memory_format=torch.channels_last)
         foreground = foreground_maps(batch["memory_xyxy"].flatten(0, 1), self.model.config.crop_size)
-        memory_map = self.model.branches.memory(memory_images, foreground)
-        query_map = self.model.branches.query(query_images)
-        memory = self.model.memory_neck(memory_map).unflatten(0, (-1, frames))
-        query = self.model.query_neck(query_map)
         box, present = batch["query_xyxy"], batch["present"]
         if self.swap_memories:
             box = torch.cat([box, box[::2]])
             present = torch.cat([present, torch.zeros_like(present[::2])])
-        output = self.model.match(*self._pairs(memory, query))
+        targets = assign_targets(self.model.head.points, box, present, self.nearest_cell)
         taught = None
+        if self.quantised:
+            (teacher,) = self._teacher
+            with torch.no_grad():
+                memory = teacher.memory_feature(memory_images, foreground).unflatten(0, (-1, frames))
+                taught = teacher.match(*self._pairs(memory, teacher.query_feature(query_images)))
+                enhanced = teacher.enhanced_memory(memory)
+            output = self.model.find(*self._pairs(enhanced, self.model.query_feature(query_images)))
+            return Prediction(output, taught, targets, memory)
+        memory_map = self.model.branches.memory(memory_images, foreground)
+        query_map = self.model.branches.query(query_images)
+        memory = self.model.memory_neck(memory_map).unflatten(0, (-1, frames))
+        output = self.model.match(*self._pairs(memory, self.model.query_neck(query_map)))
         for teacher in self._teacher:
             with torch.no_grad():
                 teacher_memory = teacher.memory_neck(memory_map).unflatten(0, (-1, frames))
                 taught = teacher.match(*self._pairs(teacher_memory, teacher.query_neck(query_map)))
-        targets = assign_targets(self.model.head.points, box, present, self.nearest_cell)
         return Prediction(output, taught, targets, memory)
 
     def _pairs(self, memory: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
@@ -272,6 +291,7 @@ class StifTraining(LightningModule):
                 "optimisation": asdict(self.optimisation),
                 "loss": asdict(self.loss),
                 "taught": bool(self._teacher),
+                "quantised": self.quantised,
             },
         }
 

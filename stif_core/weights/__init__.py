@@ -19,7 +19,8 @@ class ModelFiles:
     """The files of one model in one folder.
 
     NAME.json, NAME.safetensors and the graphs: NAME.memorize.onnx, NAME.enhance.onnx and NAME.track.onnx in fp32, in
-    another precision NAME.fp16.memorize.onnx and so on.
+    another precision NAME.fp16.memorize.onnx and so on. NAME.int8.safetensors is there where ``track`` was trained with
+    the rounding of int8.
     """
 
     name: str
@@ -33,6 +34,10 @@ class ModelFiles:
     @property
     def weights(self) -> Path:
         return self.folder / f"{self.name}.safetensors"
+
+    @property
+    def int8_weights(self) -> Path:
+        return self.folder / f"{self.name}.int8.safetensors"
 
     @property
     def memorize_onnx(self) -> Path:

@@ -11,6 +11,7 @@ import pytest
 from stif_core.model.config import GOOGLENET, NANO
 from stif_core.runtime.backend import default_threads, load_backend
 from stif_core.runtime.graph_check import config_hash
+from stif_core.runtime.processor import Processor
 from stif_core.weights import DEFAULT_MODEL, ModelFiles, find_model
 
 FILES = find_model(DEFAULT_MODEL)
@@ -110,6 +111,22 @@ def test_missing_precision_says_how_to_write_it(tmp_path):
     with pytest.raises(ValueError, match=r"no ONNX file .*nano\.int8\.memorize\.onnx: write it with 'stif export'"):
         load_backend(files, "onnxruntime:int8")
     assert load_backend(files).precision == "fp32"
+
+
+def test_int8_is_taken_where_weights_and_processor_are_made_for_it(tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    for path in FILES.folder.glob("nano.*"):
+        (tmp_path / path.name).symlink_to(path)
+    files = ModelFiles("nano", tmp_path)
+    for maker, precision in (("GenuineIntel", "int8"), ("AuthenticAMD", "fp16")):
+        processor = Processor(maker, frozenset({"avx512_vnni", "avx512_bf16"}))
+        monkeypatch.setattr(Processor, "here", lambda processor=processor: processor)
+        assert load_backend(files, "openvino").precision == precision
+        assert load_backend(files, "onnxruntime").precision == "fp32"
+    monkeypatch.setattr(Processor, "here", lambda: Processor("GenuineIntel", frozenset({"avx_vnni"})))
+    assert load_backend(files, "openvino:fp16").precision == "fp16"
+    files.int8_weights.unlink()
+    assert load_backend(files, "openvino").precision == "fp16"
 
 
 def test_unknown_backend_names_those_there_are():
@@ -287,20 +304,3 @@ def test_config_hash_tells_networks_apart_but_leaves_out_defaults():
     changed = replace(config, separable=not config.separable)
     assert config_hash(config) != config_hash(changed)
     assert config_hash(GOOGLENET) == "84faa07488d0e880"  # whatever switches come later
-
-
-@pytest.mark.parametrize(
-    ("processor", "flags", "slow"),
-    [
-        ("Intel(R) Xeon(R) Processor", "avx512_bf16 avx512_vnni", True),
-        ("Intel(R) Xeon(R) Platinum 8481C", "avx512_bf16 amx_bf16", False),
-        ("Intel(R) Core(TM) i7-1165G7", "avx512_vnni", False),
-        ("AMD EPYC 9654", "avx512_bf16", False),
-        ("", "", False),
-    ],
-)
-def test_bf16_is_left_where_it_is_slow(processor, flags, slow):
-    pytest.importorskip("openvino")
-    from stif_core.runtime.openvino_backend import bf16_is_slow
-
-    assert bf16_is_slow(processor, flags) == slow

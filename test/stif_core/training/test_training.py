@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from stif_core.cli import main  # noqa: E402
 from stif_core.model.config import NANO  # noqa: E402
 from stif_core.model.convolution import separated  # noqa: E402
-from stif_core.model.stif import Stif  # noqa: E402
+from stif_core.model.stif import Stif, load_weights  # noqa: E402
 from stif_core.tracking import Tracker  # noqa: E402
 from stif_core.training.checkpoints import write_model  # noqa: E402
 from stif_core.training.cli import train  # noqa: E402
@@ -176,6 +176,42 @@ def test_network_learns_from_a_teacher(options, tmp_path):
     assert len(rows) == 3
     assert all(0 < float(row["loss/teacher"]) < float(row["loss/total"]) for row in rows)
     assert checkpoint(out)["stif"]["training"]["taught"]
+
+
+def test_rounding_is_learned_beside_a_teacher(options, tmp_path):
+    """What runs for memory frames stays the teacher's; of the checkpoint weights for int8 are written, and no model."""
+    config = replace(NANO, crop_size=128)
+    torch.manual_seed(5)
+    teacher = Stif(config)
+    save_file(teacher.state_dict(), tmp_path / "teacher.safetensors")
+    (tmp_path / "teacher.json").write_text(json.dumps({"model": config.to_dict()}))
+    out = tmp_path / "out"
+    rounded = ["--model.start", "null", "--model.teacher", str(tmp_path / "teacher.json"), "--model.quantised", "true"]
+    all_of_it = ["--model.optimisation.trunk_released", "0.0", "--trainer.limit_val_batches", "0"]
+    train([*options, *rounded, *all_of_it, "--trainer.max_steps", "3", "--out", str(out)])
+
+    assert checkpoint(out)["stif"]["training"]["quantised"]
+    files = ModelFiles("teacher", tmp_path / "model")
+    assert write_model(out / "last.ckpt", files) == 3
+    assert [path.name for path in files.folder.iterdir()] == ["teacher.int8.safetensors"]
+    learned, known = load_weights(config, files.int8_weights).state_dict(), teacher.state_dict()
+    for name in ("branches.foreground_stem.weight", "branches.foreground_cells.weight", "memory_sde.conv.weight"):
+        assert torch.equal(learned[name], known[name]), name
+    for name in ("branches.trunk.blocks.1.depthwise.weight", "necks.0.mix.0.weight", "head.offsets.weight"):
+        change = (learned[name] - known[name]).abs().max()
+        assert 0 < change < 0.01, name  # three small steps away
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--model.quantised", "true"], "needs --model.teacher"),
+        (["--model.quantised", "true", "--model.teacher", "nano", "--model.start", "null"], "not that of --model.net"),
+    ],
+)
+def test_rounding_without_its_teacher_is_refused(options, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        train([*options, "--out", str(tmp_path / "out"), *change])
 
 
 @pytest.mark.parametrize(

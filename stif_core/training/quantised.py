@@ -1,0 +1,95 @@
+"""Training with the rounding of int8 graphs, so that what is lost by it is learned back.
+
+Rounding is symmetric, a tensor of inputs at a time and weights per output channel, as ``runtime.quantize`` writes it;
+gradients pass straight through (Jacob et al., 2018, "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference").
+"""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from stif_core.model.stif import Stif
+from stif_core.runtime.quantize import FEW_OUTPUTS
+from stif_core.training.depthwise import DepthwiseConvolution
+
+STEPS = 127.0  # of int8 on either side of zero
+IMAGE_CHANNELS = 3
+RANGE_RATE = 0.05  # of the running means of the ranges
+
+
+def rounded_layers(model: Stif) -> list[str]:
+    """Names of the convolutions of ``track`` that are rounded: all but those over the image and over few maps."""
+    return [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Conv2d) and layer.in_channels > IMAGE_CHANNELS and layer.out_channels > FEW_OUTPUTS
+    ]
+
+
+def use_rounding(model: Stif) -> None:
+    """Rounds these convolutions from now on, in place; norms must not learn statistics any more.
+
+    Norms are folded into the weights before them, which are rounded as they are in the graph; what is left of a norm
+    adds its bias. Names stay.
+    """
+    _fold_norms(model)
+    for name in rounded_layers(model):
+        layer = model.get_submodule(name)
+        # The head's first convolutions see memory and query half, each with a range of its own in the graph.
+        halves = name.startswith("head.") and layer.in_channels == 2 * model.config.channels
+        layer.__class__ = RoundedConvolution
+        layer.parts = 2 if halves else 1
+        layer.register_buffer("ranges", torch.zeros(layer.parts), persistent=False)
+
+
+class RoundedConvolution(nn.Conv2d):
+    """A convolution with inputs and weights rounded to int8; ``ranges`` are running means of the inputs' extremes."""
+
+    parts: int  # of the inputs, each with a range of its own
+    ranges: Tensor  # (parts,); 0 before the first batch
+
+    def forward(self, input: Tensor) -> Tensor:
+        inputs, weights = [], []
+        for i, (x, w) in enumerate(zip(input.chunk(self.parts, 1), self.weight.chunk(self.parts, 1), strict=True)):
+            if self.training:
+                self._update(i, x.detach())
+            inputs.append(rounded(x, self.ranges[i]))
+            weights.append(rounded(w, w.detach().abs().amax((1, 2, 3), keepdim=True)))
+        x, weight = torch.cat(inputs, 1), torch.cat(weights, 1)
+        if self.groups > 1:
+            assert self.bias is not None
+            return DepthwiseConvolution.apply(x, weight, self.bias, self.stride[0])
+        return nn.functional.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+    def _update(self, part: int, x: Tensor) -> None:
+        """The mean over the crops of the extremes, as the calibration of a graph takes it."""
+        largest = torch.maximum(x.amax((1, 2, 3)).mean(), -x.amin((1, 2, 3)).mean())
+        known = self.ranges[part]
+        self.ranges[part] = torch.where(known == 0, largest, known + RANGE_RATE * (largest - known))
+
+
+def rounded(x: Tensor, limit: Tensor) -> Tensor:
+    """``x`` in steps of ``limit`` / 127, within it; the gradient is that of the limits alone."""
+    limit = limit.clamp(min=1e-8)
+    step = limit / STEPS
+    kept = torch.minimum(torch.maximum(x, -limit), limit)
+    return kept + ((kept / step).round() * step - kept).detach()
+
+
+@torch.no_grad()
+def _fold_norms(module: nn.Module) -> None:
+    children = list(module.children())
+    for layer, norm in itertools.pairwise(children):
+        if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            folded = fuse_conv_bn_eval(layer.eval(), norm.eval())
+            assert layer.bias is None and folded.bias is not None
+            layer.weight.copy_(folded.weight)
+            norm.bias.copy_(folded.bias)
+            norm.weight.fill_(1.0).requires_grad_(False)
+            norm.running_mean.zero_()
+            norm.running_var.fill_(1.0 - norm.eps)
+    for child in children:
+        _fold_norms(child)
