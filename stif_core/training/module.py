@@ -114,7 +114,7 @@ class StifTraining(LightningModule):
         if start is not None:
             load_state(self.model, start)
         # In a tuple: no part of the module, of its checkpoints or of its averaged weights.
-        self._teacher = () if teacher is None else (self._start_from_teacher(teacher),)
+        self._teacher: tuple[Stif, ...] = () if teacher is None else (self._start_from_teacher(teacher),)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze(self.model, optimisation)
         if quantised:

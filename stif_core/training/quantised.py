@@ -1,7 +1,8 @@
 """Training with the rounding of int8 graphs, so that what is lost by it is learned back.
 
-Rounding is symmetric, a tensor of inputs at a time and weights per output channel, as ``runtime.quantize`` writes it;
-gradients pass straight through (Jacob et al., 2018, "Quantization and Training of Neural Networks for Efficient
+Rounding is symmetric, a tensor of inputs at a time and weights per output channel, as ``runtime.quantize`` writes it.
+(In the graph a sum that reads a rounded input reads it rounded, too; that was measured to make no difference.)
+Gradients pass straight through (Jacob et al., 2018, "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference").
 """
 
@@ -38,22 +39,22 @@ def use_rounding(model: Stif) -> None:
     _fold_norms(model)
     for name in rounded_layers(model):
         layer = model.get_submodule(name)
+        assert isinstance(layer, nn.Conv2d)
         # The head's first convolutions see memory and query half, each with a range of its own in the graph.
         halves = name.startswith("head.") and layer.in_channels == 2 * model.config.channels
         layer.__class__ = RoundedConvolution
-        layer.parts = 2 if halves else 1
-        layer.register_buffer("ranges", torch.zeros(layer.parts), persistent=False)
+        layer.register_buffer("ranges", torch.zeros(2 if halves else 1), persistent=False)
 
 
 class RoundedConvolution(nn.Conv2d):
-    """A convolution with inputs and weights rounded to int8; ``ranges`` are running means of the inputs' extremes."""
+    """A convolution with inputs and weights rounded to int8."""
 
-    parts: int  # of the inputs, each with a range of its own
-    ranges: Tensor  # (parts,); 0 before the first batch
+    ranges: Tensor  # running means of the inputs' extremes, of each part of the channels; 0 before the first batch
 
     def forward(self, input: Tensor) -> Tensor:
+        parts = len(self.ranges)
         inputs, weights = [], []
-        for i, (x, w) in enumerate(zip(input.chunk(self.parts, 1), self.weight.chunk(self.parts, 1), strict=True)):
+        for i, (x, w) in enumerate(zip(input.chunk(parts, 1), self.weight.chunk(parts, 1), strict=True)):
             if self.training:
                 self._update(i, x.detach())
             inputs.append(rounded(x, self.ranges[i]))
@@ -86,6 +87,7 @@ def _fold_norms(module: nn.Module) -> None:
         if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
             folded = fuse_conv_bn_eval(layer.eval(), norm.eval())
             assert layer.bias is None and folded.bias is not None
+            assert norm.running_mean is not None and norm.running_var is not None
             layer.weight.copy_(folded.weight)
             norm.bias.copy_(folded.bias)
             norm.weight.fill_(1.0).requires_grad_(False)

@@ -60,22 +60,27 @@ def test_folded_norms_change_nothing_and_names_stay(crops, monkeypatch):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("layer", ["branches.trunk.blocks.4.depthwise", "necks.0.mix.0", "head.class_tower.0"])
-def test_layer_rounds_as_its_int8_graph_does(crops, tmp_path, monkeypatch, layer):
-    """One at a time: over several layers what falls on the other side of a half multiplies."""
+@pytest.mark.parametrize(
+    "layers",
+    [["branches.trunk.blocks.4.depthwise"], ["necks.0.mix.0"], ["head.class_tower.0", "head.box_tower.0"]],
+    ids=["depthwise", "full", "halves"],
+)
+def test_layers_round_as_their_int8_graph_does(crops, tmp_path, monkeypatch, layers):
+    """One at a time, or two side by side: one after the other what falls on the other side of a half multiplies."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime.quantization")
-    monkeypatch.setattr("stif_core.training.quantised.rounded_layers", lambda model: [layer])
+    monkeypatch.setattr("stif_core.training.quantised.rounded_layers", lambda model: layers)
     files, int8 = ModelFiles("nano", tmp_path), ModelFiles("nano", tmp_path, "int8")
     files.json.write_text(json.dumps(NANO.description()))
     network = load_weights(NANO.config(), NANO.weights).requires_grad_(False)
     export_onnx(network, files)
-    assert quantize(files, int8, crops, trained=[layer]) == []
+    assert quantize(files, int8, crops, trained=layers) == []
 
     query, enhanced = _inputs(network, crops)
     plain_score, plain_box = (tensor.numpy() for tensor in network.track(query, enhanced))
     use_rounding(network)
-    network.get_submodule(layer).train()
+    for layer in layers:
+        network.get_submodule(layer).train()
     network.track(query, enhanced)  # takes the ranges
     network.eval()
     score, box = (tensor.numpy() for tensor in network.track(query, enhanced))
@@ -85,7 +90,8 @@ def test_layer_rounds_as_its_int8_graph_does(crops, tmp_path, monkeypatch, layer
     graph = onnx.load(int8.track_onnx).graph
     constants = {value.name: onnx.numpy_helper.to_array(value) for value in graph.initializer}
     scales = sorted(float(constants[node.input[1]]) for node in graph.node if node.op_type == "QuantizeLinear")
-    assert scales == pytest.approx(sorted((network.get_submodule(layer).ranges / 127).tolist()), rel=1e-3)
+    ranges = network.get_submodule(layers[0]).ranges  # those of the other tower are the same: it has the same inputs
+    assert scales == pytest.approx(sorted((ranges / 127).tolist()), rel=1e-3)
 
 
 def test_convolutions_over_the_image_and_over_few_maps_are_not_rounded():
