@@ -76,11 +76,17 @@ def _quantize(network: "Stif", files: ModelFiles, written: ModelFiles, crops: "C
     from stif_core.model.stif import load_weights
     from stif_core.runtime.export import export_onnx
     from stif_core.runtime.quantize import quantizable, quantize
-    from stif_core.training.quantised import rounded_layers
+    from stif_core.training.quantised import rounded_layers, trained_beside
 
     source = replace(written, precision="fp32")
     if files.int8_weights.exists():
-        export_onnx(network, source, tracking=load_weights(files.config(), files.int8_weights))
+        tracking = load_weights(files.config(), files.int8_weights)
+        if not trained_beside(tracking, network):
+            raise ValueError(
+                f"{files.int8_weights} was not trained beside {files.weights.name}: train it again (docs/training.md), "
+                "or remove it, and the weights are quantised as they are"
+            )
+        export_onnx(network, source, tracking=tracking)
         layers = rounded_layers(network)
         quantize(source, written, crops, trained=layers)
         print(f"{len(layers)} convolutions in int8, with the weights {files.int8_weights} that were trained for it")

@@ -228,6 +228,11 @@ class StifTraining(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_fit_start(self) -> None:
+        if self.quantised and self.trainer.limit_val_batches:
+            raise ValueError(
+                "what --model.quantised trains is validated once its graphs are there: "
+                "give --trainer.limit_val_batches 0"
+            )
         if self.untrained_trunk and self.optimisation.trunk_released > 0 and self.trainer.ckpt_path is None:
             raise ValueError(
                 "an untrained trunk would be frozen: give --model.trunk FILE or --model.start FILE, "

@@ -46,6 +46,16 @@ def use_rounding(model: Stif) -> None:
         layer.register_buffer("ranges", torch.zeros(2 if halves else 1), persistent=False)
 
 
+def trained_beside(tracking: Stif, teacher: Stif) -> bool:
+    """Whether weights were trained with rounding from this teacher: what runs for memory frames alone is still its."""
+    known = dict(teacher.named_parameters())
+    return all(
+        torch.allclose(value, known[name], rtol=1e-4)
+        for name, value in tracking.named_parameters()
+        if name.startswith(("branches.foreground_", "memory_sde."))
+    )
+
+
 class RoundedConvolution(nn.Conv2d):
     """A convolution with inputs and weights rounded to int8."""
 

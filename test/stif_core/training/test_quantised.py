@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from stif_core.model.stif import load_weights  # noqa: E402
+from stif_core.model.stif import Stif, load_weights  # noqa: E402
 from stif_core.runtime.export import export_onnx  # noqa: E402
 from stif_core.runtime.onnx_backend import OnnxBackend  # noqa: E402
 from stif_core.runtime.quantize import quantize  # noqa: E402
 from stif_core.runtime.recording import Crops  # noqa: E402
-from stif_core.training.quantised import rounded, rounded_layers, use_rounding  # noqa: E402
+from stif_core.training.quantised import rounded, rounded_layers, trained_beside, use_rounding  # noqa: E402
 from stif_core.weights import ModelFiles, find_model  # noqa: E402
 
 NANO = find_model("nano")
@@ -99,6 +99,14 @@ def test_convolutions_over_the_image_and_over_few_maps_are_not_rounded():
     assert len(layers) == 56
     assert {"branches.trunk.blocks.1.depthwise", "necks.0.reduce.conv", "head.box_tower.3"} < set(layers)
     assert not {"branches.trunk.stem", "query_sde.conv", "head.offsets", "branches.foreground_cells"} & set(layers)
+
+
+def test_weights_for_int8_are_known_to_be_of_their_model():
+    network = load_weights(NANO.config(), NANO.weights)
+    shipped = load_weights(NANO.config(), NANO.int8_weights)
+    assert trained_beside(shipped, network)
+    assert not torch.equal(shipped.necks[0].mix[0].weight, network.necks[0].mix[0].weight)
+    assert not trained_beside(shipped, Stif(NANO.config()))
 
 
 def _inputs(network, crops):

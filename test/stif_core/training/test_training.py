@@ -205,13 +205,17 @@ def test_rounding_is_learned_beside_a_teacher(options, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--model.quantised", "true"], "needs --model.teacher"),
-        (["--model.quantised", "true", "--model.teacher", "nano", "--model.start", "null"], "not that of --model.net"),
+        ([], "needs --model.teacher"),
+        (["--model.teacher", "nano", "--model.start", "null"], "not that of --model.network"),
+        (
+            ["--model.teacher", "nano", "--model.start", "null", "--model.network.crop_size", "256"],
+            "give --trainer.limit_val_batches 0",
+        ),
     ],
 )
-def test_rounding_without_its_teacher_is_refused(options, tmp_path, change, message):
+def test_rounding_that_cannot_be_trained_is_refused(options, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
-        train([*options, "--out", str(tmp_path / "out"), *change])
+        train([*options, "--model.quantised", "true", "--out", str(tmp_path / "out"), *change])
 
 
 @pytest.mark.parametrize(
