@@ -172,8 +172,12 @@ def weights(
             from stif_core.training.checkpoints import write_model
 
         files = ModelFiles(name, out)
-        step = write_model(checkpoint, files)
-        print(f"{files.weights}\n{files.json}\nfrom step {step}; next: stif export {files.json}")
+        step, written = write_model(checkpoint, files)
+        print("\n".join(map(str, written)))
+        if files.int8_weights in written:
+            print(f"from step {step}; next: stif export {files.json} --precision int8, beside the teacher's files")
+        else:
+            print(f"from step {step}; next: stif export {files.json}")
 
 
 def calibrate(

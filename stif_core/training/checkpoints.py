@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from stif_core.weights import ModelFiles
 
 
-def write_model(checkpoint: Path, files: ModelFiles) -> int:
-    """Writes the averaged weights (safetensors) and the JSON file of a checkpoint; returns its training step.
+def write_model(checkpoint: Path, files: ModelFiles) -> tuple[int, list[Path]]:
+    """Writes the averaged weights (safetensors) and the JSON file of a checkpoint; its training step, and the files.
 
     Of a training with ``quantised`` the weights for int8 alone: the JSON file beside them is the teacher's.
 
@@ -29,9 +29,10 @@ def write_model(checkpoint: Path, files: ModelFiles) -> int:
         raise ValueError(f"{checkpoint} is no checkpoint of stif train: {error}") from None
     description["training"] = {**description["training"], "steps": step}
     files.folder.mkdir(parents=True, exist_ok=True)
-    quantised = description["training"].get("quantised", False)
     weights = {name.removeprefix("model."): value for name, value in state.items()}
-    save_file(weights, files.int8_weights if quantised else files.weights)
-    if not quantised:
-        files.json.write_text(json.dumps(description, indent=2) + "\n")
-    return step
+    if description["training"].get("quantised", False):
+        save_file(weights, files.int8_weights)
+        return step, [files.int8_weights]
+    save_file(weights, files.weights)
+    files.json.write_text(json.dumps(description, indent=2) + "\n")
+    return step, [files.weights, files.json]

@@ -45,23 +45,27 @@ class DepthwiseConvolution(torch.autograd.Function):
         return x_gradient, weight_gradient, wide.sum((0, 2, 3)).to(gradient.dtype), None
 
 
+def depthwise_convolution(x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
+    """``DepthwiseConvolution`` in the precision of autocast, which does not look into a Function."""
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
+    return DepthwiseConvolution.apply(x, weight, bias, stride)
+
+
 class TrainableDepthwise(nn.Conv2d):
     """A depthwise ``Conv2d`` with that backward pass; its weights have the same names."""
 
     def forward(self, input: Tensor) -> Tensor:
-        x, weight, bias = input, self.weight, self.bias
-        assert bias is not None
-        if torch.is_autocast_enabled("cpu"):  # autocast does not look into a Function
-            dtype = torch.get_autocast_dtype("cpu")
-            x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
-        return DepthwiseConvolution.apply(x, weight, bias, self.stride[0])
+        assert self.bias is not None
+        return depthwise_convolution(input, self.weight, self.bias, self.stride[0])
 
 
 def use_trainable_depthwise(module: nn.Module) -> None:
     """Changes every depthwise convolution of ``module`` with a bias and an odd kernel that is to be trained."""
     for layer in module.modules():
         if (
-            isinstance(layer, nn.Conv2d)
+            type(layer) is nn.Conv2d  # one that rounds has that backward pass already
             and layer.groups == layer.in_channels > 1
             and layer.kernel_size[0] % 2
             and layer.bias is not None

@@ -6,6 +6,7 @@ Gradients pass straight through (Jacob et al., 2018, "Quantization and Training 
 Integer-Arithmetic-Only Inference").
 """
 
+import copy
 import itertools
 
 import torch
@@ -14,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stif_core.model.stif import Stif
 from stif_core.runtime.quantize import FEW_OUTPUTS
-from stif_core.training.depthwise import DepthwiseConvolution
+from stif_core.training.depthwise import depthwise_convolution
 
 STEPS = 127.0  # of int8 on either side of zero
 IMAGE_CHANNELS = 3
@@ -72,7 +73,7 @@ class RoundedConvolution(nn.Conv2d):
         x, weight = torch.cat(inputs, 1), torch.cat(weights, 1)
         if self.groups > 1:
             assert self.bias is not None
-            return DepthwiseConvolution.apply(x, weight, self.bias, self.stride[0])
+            return depthwise_convolution(x, weight, self.bias, self.stride[0])
         return nn.functional.conv2d(x, weight, self.bias, self.stride, self.padding)
 
     def _update(self, part: int, x: Tensor) -> None:
@@ -95,7 +96,7 @@ def _fold_norms(module: nn.Module) -> None:
     children = list(module.children())
     for layer, norm in itertools.pairwise(children):
         if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            folded = fuse_conv_bn_eval(layer.eval(), norm.eval())
+            folded = fuse_conv_bn_eval(copy.deepcopy(layer).eval(), copy.deepcopy(norm).eval())  # ours keep their modes
             assert layer.bias is None and folded.bias is not None
             assert norm.running_mean is not None and norm.running_var is not None
             layer.weight.copy_(folded.weight)

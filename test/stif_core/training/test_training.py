@@ -24,6 +24,8 @@ from stif_core.model.stif import Stif, load_weights  # noqa: E402
 from stif_core.tracking import Tracker  # noqa: E402
 from stif_core.training.checkpoints import write_model  # noqa: E402
 from stif_core.training.cli import train  # noqa: E402
+from stif_core.training.module import StifTraining  # noqa: E402
+from stif_core.training.quantised import RoundedConvolution, rounded_layers  # noqa: E402
 from stif_core.weights import ModelFiles  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -178,7 +180,7 @@ def test_network_learns_from_a_teacher(options, tmp_path):
     assert checkpoint(out)["stif"]["training"]["taught"]
 
 
-def test_rounding_is_learned_beside_a_teacher(options, tmp_path):
+def test_rounding_is_learned_beside_a_teacher(options, tmp_path, monkeypatch):
     """What runs for memory frames stays the teacher's; of the checkpoint weights for int8 are written, and no model."""
     config = replace(NANO, crop_size=128)
     torch.manual_seed(5)
@@ -188,11 +190,15 @@ def test_rounding_is_learned_beside_a_teacher(options, tmp_path):
     out = tmp_path / "out"
     rounded = ["--model.start", "null", "--model.teacher", str(tmp_path / "teacher.json"), "--model.quantised", "true"]
     all_of_it = ["--model.optimisation.trunk_released", "0.0", "--trainer.limit_val_batches", "0"]
+    trained = []
+    monkeypatch.setattr(StifTraining, "on_train_end", lambda self: trained.append(self))
     train([*options, *rounded, *all_of_it, "--trainer.max_steps", "3", "--out", str(out)])
 
+    layers = [trained[0].model.get_submodule(name) for name in rounded_layers(teacher)]
+    assert all(type(layer) is RoundedConvolution and (layer.ranges > 0).all() for layer in layers)
     assert checkpoint(out)["stif"]["training"]["quantised"]
     files = ModelFiles("teacher", tmp_path / "model")
-    assert write_model(out / "last.ckpt", files) == 3
+    assert write_model(out / "last.ckpt", files) == (3, [files.int8_weights])
     assert [path.name for path in files.folder.iterdir()] == ["teacher.int8.safetensors"]
     learned, known = load_weights(config, files.int8_weights).state_dict(), teacher.state_dict()
     for name in ("branches.foreground_stem.weight", "branches.foreground_cells.weight", "memory_sde.conv.weight"):
