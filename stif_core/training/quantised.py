@@ -84,7 +84,7 @@ class RoundedConvolution(nn.Conv2d):
 
 
 def rounded(x: Tensor, limit: Tensor) -> Tensor:
-    """``x`` in steps of ``limit`` / 127, within it; the gradient is that of the limits alone."""
+    """``x`` in steps of ``limit`` / 127, within it; the gradient passes where ``x`` is within."""
     limit = limit.clamp(min=1e-8)
     step = limit / STEPS
     kept = torch.minimum(torch.maximum(x, -limit), limit)

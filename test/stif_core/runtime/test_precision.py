@@ -108,6 +108,15 @@ def test_fp16_graph_keeps_softmax_and_exp_in_fp32():
         assert set(of["Conv"]) == {onnx.TensorProto.FLOAT16}
 
 
+def test_shipped_int8_graph_leaves_five_convolutions_in_floating_point():
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.load(ModelFiles("nano", NANO.folder, "int8").track_onnx).graph
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    floating = {n.name for n in graph.node if n.op_type == "Conv" and made_by.get(n.input[1]) != "DequantizeLinear"}
+    outputs = {f"/head/{name}/Conv" for name in ("offsets", "class_logit", "centreness")}
+    assert floating == {"/trunk/stem/Conv", "/query_sde/conv/Conv", *outputs}
+
+
 def test_the_same_int8_graphs_give_the_same_in_openvino(crops):
     pytest.importorskip("openvino")
     backends = [load_backend(NANO, name) for name in ("onnxruntime:int8", "openvino:int8")]
