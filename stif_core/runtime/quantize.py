@@ -99,8 +99,11 @@ def quantize(
     ]
     with tempfile.TemporaryDirectory() as folder, _quiet():
         track = _Quantizer(source.track_onnx, track_feeds, Path(folder))
-        effects = [] if trained else sorted(track.effects(advance), key=lambda effect: -effect.score)
-        chosen = track.nodes_of(trained) if trained else [e.layer for e in effects if not e.left_out]
+        if trained is not None:
+            effects, chosen = [], track.nodes_of(trained)
+        else:
+            effects = sorted(track.effects(advance), key=lambda effect: -effect.score)
+            chosen = [effect.layer for effect in effects if not effect.left_out]
         track.write(target.track_onnx, chosen)
         shutil.copyfile(source.memorize_onnx, target.memorize_onnx)
         shutil.copyfile(source.enhance_onnx, target.enhance_onnx)

@@ -131,8 +131,9 @@ def test_messages_keep_their_pace_without_drift(bag, listen, rate):
     expected = np.arange(CLIP.frames) / 20.0 / rate
     # A loaded machine delivers any message late, the first too: each half's most punctual one tells the pace.
     late = times - expected
+    assert np.median(late - late.min()) < 0.03
     assert abs(late[CLIP.frames // 2 :].min() - late[: CLIP.frames // 2].min()) < 0.03
-    assert 0 <= result.latest_ms < 2000
+    assert 0 <= result.latest_ms < 500
 
 
 def test_topics_can_be_chosen(bag, listen):
@@ -149,7 +150,7 @@ def test_the_clock_ticks_in_bag_time(bag, listen):
     assert (np.diff(times) == 20_000_000).all()  # 100 a second at twice the pace
     assert times[-1] == pytest.approx(950_000_000, abs=40_000_000)
     moments = np.array([moment for moment, _ in ticks])
-    assert np.median(np.diff(moments)) == pytest.approx(0.01, abs=0.004)
+    assert np.mean(np.diff(moments)) == pytest.approx(0.01, abs=0.004)
 
 
 def test_a_loop_starts_again_until_the_process_is_interrupted(bag, listen):
